@@ -1,0 +1,1 @@
+"""Where it runs: Ray, ranks and services. Knows nothing of BERT."""

@@ -1,0 +1,1 @@
+"""What is computed: text to tokenizer, examples, pretrained encoder and fine-tuned scores."""

@@ -1,0 +1,1 @@
+"""The spine: names, stores, stages, places and records. Knows nothing of BERT."""

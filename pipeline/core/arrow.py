@@ -1,0 +1,75 @@
+"""Arrow IPC files: written once in fixed-size batches so that equal rows give equal bytes, read by memory map."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.core.errors import DataError
+
+ROWS_PER_BATCH = 1024
+"""Fixed, because batch borders are part of the bytes."""
+
+
+def write_rows(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]], *, codec: Literal["zstd"] | None) -> int:
+    """Write rows as an Arrow IPC file and return how many there were."""
+    count = 0
+    options = pa.ipc.IpcWriteOptions(compression=codec)
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema, options=options) as writer:
+        for batch in _batched(rows):
+            writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
+            count += len(batch)
+    return count
+
+
+def write_table(path: Path, table: pa.Table, *, codec: Literal["zstd"] | None) -> int:
+    """Write a whole table as an Arrow IPC file and return its number of rows."""
+    options = pa.ipc.IpcWriteOptions(compression=codec)
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema, options=options) as writer:
+        for batch in table.combine_chunks().to_batches(max_chunksize=ROWS_PER_BATCH):
+            writer.write_batch(batch)
+    return table.num_rows
+
+
+def read_table(path: Path) -> pa.Table:
+    """Memory-map an Arrow IPC file; uncompressed columns are not copied.
+
+    Raises: DataError if the file is not a whole Arrow IPC file.
+    """
+    try:
+        with pa.memory_map(str(path), "r") as source:
+            return pa.ipc.open_file(source).read_all()
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path}: not a whole Arrow file ({error}); make it again") from error
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of an Arrow IPC file, one batch in memory at a time."""
+    with pa.memory_map(str(path), "r") as source:
+        reader = pa.ipc.open_file(source)
+        for at in range(reader.num_record_batches):
+            yield from reader.get_batch(at).to_pylist()
+
+
+def rows_of(path: Path) -> int | None:
+    """Count the rows of an Arrow IPC or Parquet file from its footer; None for any other file."""
+    if path.suffix == ".parquet":
+        return int(pq.read_metadata(path).num_rows)
+    if path.suffix != ".arrow":
+        return None
+    with pa.memory_map(str(path), "r") as source:
+        reader = pa.ipc.open_file(source)
+        return sum(reader.get_batch(at).num_rows for at in range(reader.num_record_batches))
+
+
+def _batched(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    batch: list[dict[str, Any]] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == ROWS_PER_BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

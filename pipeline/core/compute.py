@@ -1,0 +1,144 @@
+"""Two shapes of distributed work, no more: a map over items and a gang of ranks.
+
+A *piece* is one finished item of a map: a folder named by everything that its bytes depend on. It appears by one rename,
+so it is whole or absent; whoever asks for it again finds it.
+"""
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from pipeline.core.errors import StoreError
+from pipeline.core.files import read_json, sha256_of, sync_folder, write_json
+from pipeline.core.fingerprint import key_of
+
+T = TypeVar("T")
+Facts = dict[str, Any]
+"""What is worth knowing about an artifact or piece: plain JSON data."""
+
+NOTE = "piece.json"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A finished item: its folder, what its maker said of it, and the digests of its files by name."""
+
+    path: Path
+    facts: Facts
+    files: Mapping[str, str]
+
+    def file(self, name: str) -> Path:
+        """Give the path of one of its files."""
+        return self.path / name
+
+
+MakePiece = Callable[[T, Path], Facts]
+"""Makes one item: writes files into the folder it is given and returns facts. Runs in another process."""
+
+
+class Compute(Protocol):
+    """A place where work runs; the stages know no more of it than this."""
+
+    def map(
+        self, fn: MakePiece[T], items: Sequence[T], folders: Sequence[Path], done: Callable[[int], None]
+    ) -> list[Piece]:
+        """Make every item into its folder and return the pieces in item order; tell `done` how many there are."""
+
+    def gang(self, entry: str, order: Path, watch: Callable[[], None]) -> None:
+        """Run `module:function` on every rank with the path of one JSON order; call `watch` about once a second."""
+
+    def ranks(self) -> int:
+        """Say how many ranks a gang has."""
+
+
+@dataclass(frozen=True)
+class StageCompute:
+    """The compute that a stage sees: maps are remembered under the stage's name and version."""
+
+    place: Compute
+    pieces: Path
+    scope: Mapping[str, Any]
+    report: Callable[[float, float, str, str], None]
+
+    def map(self, fn: MakePiece[T], items: Sequence[T], *, key: Callable[[T], Any], what: str) -> list[Piece]:
+        """Make every item, or find it made; results in item order.
+
+        `key` gives the plain data that an item's bytes depend on besides stage, version and function:
+        its settings and the digests of what it reads. `what` names the items for the progress bar.
+        """
+        name = f"{fn.__module__}:{fn.__qualname__}"
+        keys = [key_of({**self.scope, "function": name, "item": key(item)}) for item in items]
+        folders = [self.pieces / piece for piece in keys]
+        return self.place.map(fn, items, folders, lambda done: self.report(done, len(items), what, ""))
+
+    def gang(self, entry: str, order: Path, watch: Callable[[], None]) -> None:
+        """Run ranks; see `Compute.gang`."""
+        self.place.gang(entry, order, watch)
+
+    def ranks(self) -> int:
+        """Say how many ranks a gang has."""
+        return self.place.ranks()
+
+
+def make_piece(fn: MakePiece[T], item: T, folder: Path) -> Piece:
+    """Find the piece in `folder` or make it there; two makers of the same piece do no harm."""
+    if not (folder / NOTE).exists():
+        _make(fn, item, folder)
+    note = read_json(folder / NOTE)
+    return Piece(folder, note["facts"], note["files"])
+
+
+def _make(fn: MakePiece[T], item: T, folder: Path) -> None:
+    draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+    draft.mkdir(parents=True)
+    try:
+        facts = fn(item, draft)
+        files = {path.relative_to(draft).as_posix(): sha256_of(path) for path in sorted(draft.rglob("*"))}
+        write_json(draft / NOTE, {"facts": facts, "files": files})
+        _rename_unless_there(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _rename_unless_there(draft: Path, folder: Path) -> None:
+    try:
+        draft.rename(folder)
+    except OSError:
+        if not (folder / NOTE).exists():
+            raise
+    sync_folder(folder.parent)
+
+
+def sweep_drafts(pieces: Path) -> None:
+    """Remove what killed makers left half done. Only for the one process that holds the artifact's lock."""
+    for draft in pieces.glob(".*"):
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def adopt(piece: Piece, name: str, target: Path) -> None:
+    """Bring a piece's file into an artifact without copying its bytes where the file system can.
+
+    Raises: StoreError if the piece no longer holds the bytes its maker wrote.
+    """
+    source = piece.file(name)
+    if sha256_of(source) != piece.files[name]:
+        raise StoreError(f"{source}: changed since it was made; delete the folder {piece.path} and run again")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def in_turn(fn: MakePiece[T], items: Iterable[T], folders: Iterable[Path], done: Callable[[int], None]) -> list[Piece]:
+    """Make items one after another in this process: what every other way of making them must equal."""
+    pieces = []
+    for item, folder in zip(items, folders, strict=True):
+        pieces.append(make_piece(fn, item, folder))
+        done(len(pieces))
+    return pieces

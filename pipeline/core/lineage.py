@@ -1,0 +1,56 @@
+"""What an artifact came from: the walk over manifests, what was paid along it, and where and with what it was made."""
+
+import platform
+import socket
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from pipeline.core.files import SourceFile
+from pipeline.core.store import Artifact, Store
+
+PACKAGES = ("pretrace", "torch", "deepspeed", "ray", "pyarrow", "tokenizers", "mlflow", "prefect", "numpy")
+COSTS = ("energy_kwh", "emissions_kg", "duration_s")
+
+
+def ancestors(artifact: Artifact, store: Store) -> list[Artifact]:
+    """List everything that an artifact was made from, itself first, each once."""
+    found: dict[str, Artifact] = {}
+    waiting = [artifact]
+    while waiting:
+        here = waiting.pop(0)
+        if here.key not in found:
+            found[here.key] = here
+            waiting += [store.get(reference) for reference in here.manifest["inputs"].values()]
+    return list(found.values())
+
+
+def inherited(cost: Mapping[str, float], inputs: Iterable[Artifact], store: Store) -> dict[str, float]:
+    """Sum what an artifact cost with all that it was made from, each artifact once: `energy_kwh_total`, ..."""
+    upstream = {old.key: old for direct in inputs for old in ancestors(direct, store)}
+    return {
+        f"{name}_total": cost[name] + sum(float(old.manifest["made"][name]) for old in upstream.values())
+        for name in COSTS
+    }
+
+
+def provenance(sources: Mapping[str, tuple[SourceFile, ...]]) -> dict[str, Any]:
+    """Say where, when and with what an artifact was made; nothing of it names the artifact."""
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": socket.gethostname(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "command": [sys.argv[0].rsplit("/", 1)[-1], *sys.argv[1:]],
+        "sources": {role: [str(file.path) for file in files] for role, files in sources.items()},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

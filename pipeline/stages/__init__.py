@@ -1,0 +1,1 @@
+"""The stages, one a file; a stage never imports another stage."""

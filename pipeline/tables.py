@@ -1,0 +1,47 @@
+"""The data dictionary: Arrow schemas that cross the border of a stage."""
+
+from enum import IntEnum
+
+import pyarrow as pa
+
+DOCUMENTS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),  # 32 hex digits of the SHA-256 of the normalised text
+        pa.field("source", pa.string(), nullable=False),  # recipe.corpus.sources.N.name
+        pa.field("title", pa.string(), nullable=False),
+        pa.field("url", pa.string(), nullable=False),  # where to find the original; empty if nowhere
+        pa.field("sentences", pa.list_(pa.string()), nullable=False),
+    ]
+)
+"""One row a document, in the order of `id`; one file a shard."""
+
+
+class Next(IntEnum):
+    """The label of a pair of segments: does B follow A?"""
+
+    NEXT = 0  # as in the original BERT: 0 is "B is the next sentence"
+    RANDOM = 1
+    NONE = 2  # a single segment: nothing to predict
+
+
+def examples_schema(vocab_size: int, *, static_masks: bool) -> pa.Schema:
+    """EXAMPLES: one row a training example; token ids as narrow as the vocabulary allows.
+
+    `ids` holds [CLS] A [SEP] B [SEP] without padding. `second_at` is the index of B's first token (the length of `ids`
+    where there is no B). `first_row` and `second_row` are the rows, in the documents shard of the same number,
+    of the documents that A and B were taken from (`second_row` is -1 where there is no B).
+    With static masks `ids` is masked already, and `masked_at` and `masked_ids` say where and what stood there.
+    """
+    token = pa.uint16() if vocab_size <= 1 << 16 else pa.uint32()
+    fields = [
+        pa.field("ids", pa.list_(token), nullable=False),
+        pa.field("second_at", pa.uint16(), nullable=False),
+        pa.field("label", pa.uint8(), nullable=False),
+        pa.field("first_row", pa.int32(), nullable=False),
+        pa.field("second_row", pa.int32(), nullable=False),
+    ]
+    masked = [
+        pa.field("masked_at", pa.list_(pa.uint16()), nullable=False),
+        pa.field("masked_ids", pa.list_(token), nullable=False),
+    ]
+    return pa.schema(fields + masked if static_masks else fields)
