@@ -45,3 +45,17 @@ def examples_schema(vocab_size: int, *, static_masks: bool) -> pa.Schema:
         pa.field("masked_ids", pa.list_(token), nullable=False),
     ]
     return pa.schema(fields + masked if static_masks else fields)
+
+
+def labelled_schema(vocab_size: int) -> pa.Schema:
+    """One row a labelled text or pair: `ids` and `second_at` as in EXAMPLES, `label` -1 where it is unknown."""
+    token = pa.uint16() if vocab_size <= 1 << 16 else pa.uint32()
+    return pa.schema(
+        [
+            pa.field("ids", pa.list_(token), nullable=False),
+            pa.field("second_at", pa.uint16(), nullable=False),
+            pa.field("label", pa.int32(), nullable=False),
+            pa.field("first", pa.string(), nullable=False),
+            pa.field("second", pa.string(), nullable=False),
+        ]
+    )

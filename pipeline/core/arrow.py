@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Literal, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,15 +14,48 @@ ROWS_PER_BATCH = 1024
 """Fixed, because batch borders are part of the bytes."""
 
 
+class Writer:
+    """Writes rows one by one to an Arrow IPC file, a batch in memory at a time."""
+
+    def __init__(self, path: Path, schema: pa.Schema, *, codec: Literal["zstd"] | None) -> None:
+        self.count = 0
+        self._schema = schema
+        self._rows: list[dict[str, Any]] = []
+        self._sink = pa.OSFile(str(path), "wb")
+        self._writer = pa.ipc.new_file(self._sink, schema, options=pa.ipc.IpcWriteOptions(compression=codec))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._flush()
+            self._writer.close()
+        finally:
+            self._sink.close()
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Write one row."""
+        self._rows.append(row)
+        self.count += 1
+        if len(self._rows) == ROWS_PER_BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._writer.write_batch(pa.RecordBatch.from_pylist(self._rows, schema=self._schema))
+            self._rows.clear()
+
+
 def write_rows(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]], *, codec: Literal["zstd"] | None) -> int:
     """Write rows as an Arrow IPC file and return how many there were."""
-    count = 0
-    options = pa.ipc.IpcWriteOptions(compression=codec)
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema, options=options) as writer:
-        for batch in _batched(rows):
-            writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
-            count += len(batch)
-    return count
+    with Writer(path, schema, codec=codec) as writer:
+        for row in rows:
+            writer.add(row)
+    return writer.count
 
 
 def write_table(path: Path, table: pa.Table, *, codec: Literal["zstd"] | None) -> int:
@@ -62,14 +96,3 @@ def rows_of(path: Path) -> int | None:
     with pa.memory_map(str(path), "r") as source:
         reader = pa.ipc.open_file(source)
         return sum(reader.get_batch(at).num_rows for at in range(reader.num_record_batches))
-
-
-def _batched(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    batch: list[dict[str, Any]] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == ROWS_PER_BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -13,6 +13,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.files import read_json, write_json
 
 MEASURE_SECONDS = 5
+FIGURES = ("energy_kwh", "emissions_kg", "duration_s")
 
 
 class Meter:
@@ -29,7 +30,9 @@ class Meter:
     def __enter__(self) -> Self:
         self._attempts.mkdir(parents=True, exist_ok=True)
         number = len(list(self._attempts.glob("*.json")))
-        self._tracker = _tracker(self._attempts / f"{number:04}.json", self._country)
+        note = self._attempts / f"{number:04}.json"
+        write_json(note, dict.fromkeys(FIGURES, 0.0))  # an attempt counts from its first moment
+        self._tracker = _tracker(note, self._country)
         self._tracker.start()
         return self
 
@@ -47,7 +50,7 @@ class Meter:
     def total(self) -> dict[str, float]:
         """Sum all attempts: `energy_kwh`, `emissions_kg`, `duration_s`, `attempts`."""
         notes = [read_json(path) for path in sorted(self._attempts.glob("*.json"))]
-        sums = {name: sum(float(note[name]) for note in notes) for name in ("energy_kwh", "emissions_kg", "duration_s")}
+        sums = {name: sum(float(note[name]) for note in notes) for name in FIGURES}
         return {**sums, "attempts": len(notes)}
 
 
@@ -74,7 +77,7 @@ def _tracker(note: Path, country: str) -> Any:
         country_iso_code=country,
         measure_power_secs=MEASURE_SECONDS,
         api_call_interval=1,
-        save_to_file=False,
+        output_methods=[],
         output_handlers=[ToDraft()],
         allow_multiple_runs=True,  # otherwise it replaces the handlers of SIGTERM and SIGINT
         log_level="critical",

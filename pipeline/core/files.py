@@ -22,7 +22,7 @@ class SourceFile:
     size_bytes: int
     sha256: str
 
-    def recipe(self) -> dict[str, Any]:
+    def what(self) -> dict[str, Any]:
         """Give what names it: not where it lies."""
         return {"name": self.name, "bytes": self.size_bytes, "sha256": self.sha256}
 
@@ -60,7 +60,7 @@ class Digests:
         if mark not in self._known:
             self._known[mark] = sha256_of(path)
             self._remember(mark)
-        return SourceFile(name, path, stat.st_size, self._known[mark])
+        return SourceFile(name, path.absolute(), stat.st_size, self._known[mark])
 
     def _remember(self, mark: str) -> None:
         if not self._memory.parent.is_dir():

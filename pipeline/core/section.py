@@ -5,9 +5,11 @@ out of the recipe; the digests of the files found there are put in instead, so a
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 
 class _PlaceMark:
@@ -23,27 +25,33 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
 
-    def recipe(self) -> dict[str, Any]:
+    def what(self) -> dict[str, Any]:
         """Give the plain data that name an artifact: every field but the places."""
         fields = type(self).model_fields
         return {name: _plain(getattr(self, name)) for name, field in fields.items() if PLACE not in field.metadata}
 
 
-def one_of(registry: Mapping[str, object]) -> Any:
-    """Type a field as one name of a registry; the names are its choices in the form and in the error message."""
-    names = list(registry)
+@dataclass(frozen=True)
+class OneOf:
+    """Types a text field as one name of a registry: its names are the choices in the form and in the error message."""
 
-    def known(name: str) -> str:
-        if name not in registry:
-            raise ValueError(f"is not one of {', '.join(names)}")
+    registry: Mapping[str, object]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._known, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "enum": list(self.registry)}
+
+    def _known(self, name: str) -> str:
+        if name not in self.registry:
+            raise ValueError(f"is not one of {', '.join(self.registry)}")
         return name
-
-    return Annotated[str, AfterValidator(known), WithJsonSchema({"type": "string", "enum": names})]
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Section):
-        return value.recipe()
+        return value.what()
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, dict):

@@ -84,9 +84,9 @@ class Step:
         return {
             "stage": self.stage.name,
             "version": self.stage.version,
-            "config": self.config.recipe(),
+            "config": self.config.what(),
             "inputs": {role: f"{step.label}/{step.key}" for role, step in sorted(self.inputs.items())},
-            "sources": {role: [file.recipe() for file in files] for role, files in sorted(self.sources.items())},
+            "sources": {role: [file.what() for file in files] for role, files in sorted(self.sources.items())},
         }
 
     @cached_property
@@ -151,7 +151,8 @@ def _make(
             }
             artifact = store.commit(step, facts, made)
             track.made(artifact)
-            return artifact
+        store.tidy(artifact)  # only now: what the record has not sent lies there
+        return artifact
     finally:
         progress.finish(step.name)
 

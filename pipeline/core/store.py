@@ -2,7 +2,7 @@
 
 root/store.json                      which format this store has
 root/<label>/<key>/manifest.json     the commit point; without it the folder is a draft, kept for the next attempt
-root/<label>/<key>/.work/            a draft's scratch: checkpoints, journals, attempts; gone at commit
+root/<label>/<key>/.work/            a draft's scratch: checkpoints, journals, attempts; gone after commit
 root/locks/<label>-<key>             held by flock while an artifact is made, so that kill -9 frees it
 root/pieces/<stage>/<key>/           finished items of maps, shared by all artifacts
 """
@@ -163,7 +163,7 @@ class Store:
             yield draft
 
     def commit(self, step: Named, facts: Mapping[str, Any], made: Mapping[str, Any]) -> Artifact:
-        """Turn a draft into an artifact: hash its files, drop its scratch, write the manifest last."""
+        """Turn a draft into an artifact: hash its files, write the manifest last."""
         folder = self.folder(step)
         files = [_describe(folder, path) for path in sorted(folder.rglob("*")) if _belongs(folder, path)]
         manifest = {
@@ -177,8 +177,11 @@ class Store:
         manifest["digest"] = digest_of(manifest)
         write_json(folder / "manifest.json", manifest)
         sync_folder(folder)
-        shutil.rmtree(folder / WORK, ignore_errors=True)
         return Artifact(folder, manifest)
+
+    def tidy(self, artifact: Artifact) -> None:
+        """Drop the scratch of an artifact: checkpoints, journals, attempts."""
+        shutil.rmtree(artifact.path / WORK, ignore_errors=True)
 
     def why(self, step: Named) -> dict[str, tuple[Any, Any]]:
         """Say in what a step differs from the nearest committed artifact of its label: {"config.seed": (0, 7)}.

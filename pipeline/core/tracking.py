@@ -85,12 +85,12 @@ class MlflowRecorder:
         """Record one attempt at one stage in its own run; a resumed stage goes on in the run it had."""
         run_id = self._resume(work) or self._start(step, inputs, work)
         track = MlflowTrack(self._client, self.uri, run_id, work / "metrics.jsonl")
+        status = "FAILED"
         try:
             yield track
-        except BaseException:
-            track.end("FAILED")
-            raise
-        track.end("FINISHED")
+            status = "FINISHED"
+        finally:
+            track.end(status)
         if track.artifact:
             self._row(step.label, track.artifact, "made")
 
@@ -152,7 +152,7 @@ class MlflowTrack:
         figures = {
             name: value for name, value in {**flat(artifact.manifest["facts"]), **made}.items() if _is_number(value)
         }
-        self._spool.add(self._spool.last + 1, figures)
+        self._spool.add(self._spool.last, figures)
         with contextlib.suppress(*_trouble()):
             self._client.log_dict(self.run_id, artifact.manifest, "manifest.json")
             self._client.set_tag(self.run_id, "pretrace.digest", artifact.manifest["digest"])
@@ -186,13 +186,22 @@ class _Spool:
         self._offset_note = journal.with_suffix(".sent")
         self._file = journal.open("a+b")
         self._drop_torn_line()
-        self.last = self._last_step()
+        self._last: dict[str, int] = {}  # by name: the last step journalled
+        self._file.seek(0)
+        for line in map(json.loads, self._file.read().splitlines()):
+            self._last |= dict.fromkeys(line["values"], line["step"])
+
+    @property
+    def last(self) -> int:
+        """The last step of any figure."""
+        return max(self._last.values(), default=0)
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
-        if step <= self.last:
+        fresh = {name: value for name, value in values.items() if step > self._last.get(name, -1)}
+        if not fresh:
             return
-        self.last = step
-        line = {"step": step, "time_ms": int(time.time() * 1000), "values": dict(values)}
+        self._last |= dict.fromkeys(fresh, step)
+        line = {"step": step, "time_ms": int(time.time() * 1000), "values": fresh}
         self._file.write(json.dumps(line).encode() + b"\n")
         self._file.flush()
 
@@ -223,11 +232,6 @@ class _Spool:
         self._file.seek(0)
         whole = self._file.read()
         self._file.truncate(whole.rfind(b"\n") + 1)
-
-    def _last_step(self) -> int:
-        self._file.seek(0)
-        lines = self._file.read().splitlines()
-        return int(json.loads(lines[-1])["step"]) if lines else -1
 
 
 def flat(value: Any, path: str = "") -> dict[str, Any]:

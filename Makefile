@@ -1,0 +1,27 @@
+# Every target makes .venv and installs what it needs the first time; nothing happens when nothing changed.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: setup demo test lint bench
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[sample,dev]'
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/pretrace run configs/tiny.yaml
+	$(BIN)/pretrace fill "$$($(BIN)/pretrace show pretrain --keys | tail -n 1)" "the capital of the country is [MASK] ."
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python benchmarks/chain.py

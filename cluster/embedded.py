@@ -1,0 +1,190 @@
+"""An embedded Ray: started for one driver on this machine, gone with it.
+
+Ray's servers get PR_SET_PDEATHSIG and its workers leave with them, but the two agents of ray 2.60 live on for a minute
+after a SIGKILL of the driver. So the driver notes in `state` which processes are its own, and a watchman (a child that
+waits for the driver's end) reaps them; if that one was killed too, the next start does.
+"""
+
+import logging
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TypedDict
+
+import psutil
+
+from pipeline.core.errors import ComputeError
+from pipeline.core.files import read_json, write_json
+
+ROOT = Path(__file__).resolve().parents[1]
+OBJECT_STORE_BYTES = 200 << 20  # only names and digests of pieces travel through it
+PARENT, PREFIX = Path("/tmp"), "pretrace-ray-"  # Ray's unix sockets lie below: 107 bytes at most, so no deep TMPDIR
+START_ATTEMPTS = 3  # Ray picks free ports before it binds them: two that start at once can clash
+END_SECONDS = 5.0
+CLOCK_SECONDS = 0.5  # how exactly times of creation are compared; process ids do not come round so fast
+WATCHMAN = (
+    "import sys; from pathlib import Path; sys.stdin.read(); from cluster.embedded import reap; reap(Path(sys.argv[1]))"
+)
+
+
+class Mark(TypedDict):
+    """What tells one process from a later one with the same id."""
+
+    pid: int
+    created: float
+
+
+class Note(TypedDict):
+    """Who started an embedded Ray, which processes it has and where its files are."""
+
+    driver: Mark
+    processes: list[Mark]
+    folder: str
+
+
+class Embedded:
+    """A running Ray of our own, to which this process is connected."""
+
+    def __init__(self, cpus: int, state: Path, env: dict[str, str]) -> None:
+        """Start it, with `env` in the environment of every worker.
+
+        Raises: ComputeError if it does not start.
+        """
+        reap(state)
+        state.mkdir(parents=True, exist_ok=True)
+        self._note = state / f"ray-{socket.gethostname()}-{os.getpid()}.json"
+        self._watchman = _hire_watchman(state)
+        for attempt in range(1, START_ATTEMPTS + 1):
+            self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=PARENT))
+            self._over = threading.Event()
+            self.note()
+            try:
+                _start(cpus, self._folder, env, self._over)
+            except Exception as error:
+                self._stop()
+                if attempt == START_ATTEMPTS:
+                    self.end()
+                    raise ComputeError(f"{PARENT}: an embedded Ray did not start there: {error}") from error
+            else:
+                break
+        self.note()
+
+    def note(self) -> None:
+        """Write down its processes of this moment, so that others can end them if we cannot."""
+        driver = psutil.Process()
+        found = [mark for process in _processes(self._folder) if (mark := _mark(process))]
+        mark = Mark(pid=driver.pid, created=driver.create_time())
+        write_json(self._note, Note(driver=mark, processes=found, folder=str(self._folder)))
+
+    def end(self) -> None:
+        """Stop it and leave nothing behind."""
+        self._stop()
+        self._note.unlink(missing_ok=True)
+        self._watchman.kill()
+        self._watchman.communicate()
+
+    def _stop(self) -> None:
+        import ray
+
+        processes = list(_processes(self._folder))
+        ray.shutdown()
+        self._over.set()
+        _, left = psutil.wait_procs(processes, timeout=END_SECONDS)
+        for process in left:
+            process.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _start(cpus: int, folder: Path, env: dict[str, str], over: threading.Event) -> None:
+    """Start Ray from a thread that stays until it is over.
+
+    PR_SET_PDEATHSIG means the thread that forked, not its process: Ray's servers would die with a worker thread of Prefect.
+    """
+    started: Future[None] = Future()
+
+    def keep() -> None:
+        try:
+            _init(cpus, folder, env)
+        except BaseException as error:  # noqa: BLE001 - raised again where it was asked for
+            started.set_exception(error)
+            return
+        started.set_result(None)
+        over.wait()
+
+    threading.Thread(target=keep, name="embedded Ray", daemon=True).start()
+    started.result()
+
+
+def _init(cpus: int, folder: Path, env: dict[str, str]) -> None:
+    import ray
+
+    ray.init(
+        "local",
+        num_cpus=cpus,
+        include_dashboard=False,
+        object_store_memory=OBJECT_STORE_BYTES,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        runtime_env={"env_vars": env},
+        _temp_dir=str(folder),
+    )
+
+
+def _processes(folder: Path) -> Iterator[psutil.Process]:
+    """Find the servers that this process started in `folder` and what they started."""
+    for child in psutil.Process().children():
+        try:
+            if any(str(folder) in argument for argument in child.cmdline()):
+                yield child
+                yield from child.children(recursive=True)
+        except psutil.NoSuchProcess:
+            continue
+
+
+def _mark(process: psutil.Process) -> Mark | None:
+    try:
+        return Mark(pid=process.pid, created=process.create_time())
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _hire_watchman(state: Path) -> subprocess.Popen[bytes]:
+    """Start a child that does nothing until this process is gone, and then reaps."""
+    return subprocess.Popen(
+        [sys.executable, "-c", WATCHMAN, str(state.absolute())],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for the driver
+    )
+
+
+def reap(state: Path) -> None:
+    """End what embedded Rays of dead drivers on this host left running, and remove their files."""
+    for path in state.glob(f"ray-{socket.gethostname()}-*.json"):
+        note: Note = read_json(path)
+        if _find(note["driver"]):
+            continue
+        for process in filter(None, map(_find, note["processes"])):
+            process.kill()
+        folder = Path(note["folder"])
+        if folder.parent == PARENT and folder.name.startswith(PREFIX):
+            shutil.rmtree(folder, ignore_errors=True)
+        path.unlink(missing_ok=True)
+
+
+def _find(mark: Mark) -> psutil.Process | None:
+    try:
+        process = psutil.Process(mark["pid"])
+        same = abs(process.create_time() - mark["created"]) < CLOCK_SECONDS
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.NoSuchProcess:
+        return None

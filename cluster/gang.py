@@ -1,0 +1,112 @@
+"""A gang: one Ray Train worker group that runs a function on every rank.
+
+`run_group` runs in a Ray task of its own, so that the driver imports neither torch nor Ray Train, and ending the task
+ends the ranks. A rank's failure travels as a `PretraceError`; one that only the user can mend is final, any other is
+tried again by the driver (Ray Train's own FailureConfig would repeat both).
+"""
+
+import errno
+import importlib
+import os
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.core.errors import ComputeError, PretraceError
+
+TAIL_LINES = 12
+FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
+
+
+@dataclass(frozen=True)
+class Group:
+    """How many ranks, what each needs, and where Ray Train keeps its notes."""
+
+    ranks: int
+    gpus_per_rank: float
+    start_timeout_seconds: float
+    storage: Path
+
+    def needs(self) -> dict[str, float]:
+        """Say what the whole group asks of the cluster, in Ray's words."""
+        needs: dict[str, float] = {"CPU": self.ranks, "GPU": self.ranks * self.gpus_per_rank}
+        return {name: amount for name, amount in needs.items() if amount}
+
+    def env(self) -> dict[str, str]:
+        """Give the environment of the ranks and of the task that starts them."""
+        env = {
+            "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(self.start_timeout_seconds),
+            "RAY_TRAIN_METRICS_ENABLED": "0",
+            "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process more; a lost host is a dead rank to us
+            "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+            "RAY_CHDIR_TO_TRIAL_DIR": "0",
+        }
+        return env if self.gpus_per_rank else {**env, "DS_ACCELERATOR": "cpu"}
+
+
+class Leader:
+    """The actor that starts the ranks and waits for them; they end with it."""
+
+    def run(self, group: Group, entry: str, order: str) -> dict[int, Exception]:
+        """Run `entry` on every rank and return what went wrong, by rank; -1 is the group itself."""
+        return run_group(group, entry, order)
+
+
+def run_group(group: Group, entry: str, order: str) -> dict[int, Exception]:
+    """Run `entry` on every rank and return what went wrong, by rank."""
+    from ray.train import ScalingConfig, TrainingFailedError, WorkerGroupError
+    from ray.train.torch import TorchConfig
+    from ray.train.v2.api.config import FailureConfig, RunConfig  # ray.train names the types of V1
+
+    from cluster.trainer import Trainer
+
+    each = {name: amount / group.ranks for name, amount in group.needs().items()}
+    trainer = Trainer(
+        run_rank,
+        train_loop_config={"entry": entry, "order": order},
+        torch_config=TorchConfig(backend="nccl" if group.gpus_per_rank else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=group.ranks, use_gpu=bool(group.gpus_per_rank), resources_per_worker=each
+        ),
+        run_config=RunConfig(
+            name=f"gang-{os.getpid()}",
+            storage_path=str(group.storage),
+            failure_config=FailureConfig(max_failures=0, controller_failure_limit=0),
+        ),
+    )
+    try:
+        trainer.fit()
+    except WorkerGroupError as error:
+        return {rank: _portable(failure, f"rank {rank}") for rank, failure in error.worker_failures.items()}
+    except TrainingFailedError as error:
+        return {-1: ComputeError(f"the ranks did not start: {tail(str(error))}")}
+    return {}
+
+
+def run_rank(config: dict[str, str]) -> None:
+    """Call the entry; Ray Train calls this on every rank with the environment that torchrun would give."""
+    module, _, name = config["entry"].partition(":")
+    try:
+        getattr(importlib.import_module(module), name)(Path(config["order"]))
+    except Exception as error:
+        if is_final(error):
+            raise
+        raise ComputeError(f"rank {os.environ['RANK']}: {tail(traceback.format_exc())}") from None
+
+
+def is_final(error: Exception) -> bool:
+    """Tell errors that another attempt would meet again: the user's to mend, or a full disk."""
+    if isinstance(error, OSError):
+        return error.errno in FULL_DISK
+    return isinstance(error, PretraceError) and not isinstance(error, ComputeError)
+
+
+def _portable(failure: Exception, who: str) -> Exception:
+    if isinstance(failure, PretraceError) or is_final(failure):
+        return failure
+    return ComputeError(f"{who}: ended abnormally ({type(failure).__name__}): {tail(str(failure))}")
+
+
+def tail(text: str) -> str:
+    """Give the last lines of a traceback, where what went wrong stands."""
+    return "\n".join(text.strip().splitlines()[-TAIL_LINES:])

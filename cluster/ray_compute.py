@@ -1,0 +1,237 @@
+"""Compute on Ray: maps as Ray tasks, gangs as Ray Train worker groups.
+
+Ray starts with the first piece that has to be made: a run that finds everything made starts nothing.
+"""
+
+import logging
+import os
+import shutil
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from cluster.embedded import ROOT, Embedded
+from cluster.gang import Group, Leader, is_final, tail
+from cluster.join import join
+from pipeline.core.compute import NOTE, MakePiece, Piece, make_piece
+from pipeline.core.errors import ComputeError, PretraceError
+
+T = TypeVar("T")
+LOG = logging.getLogger("pretrace.cluster")
+
+WATCH_SECONDS = 1.0
+CANCEL_SECONDS = 5.0  # a cancelled task may tidy up for so long, then its worker is killed
+WORKER_RETRIES = 2
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "DO_NOT_TRACK": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else ray 2.60 warns of it at every start
+    "RAY_task_oom_retries": str(WORKER_RETRIES),  # Ray's default is for ever
+}
+ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
+
+
+class RayCompute:
+    """A place where work runs: an embedded Ray on this machine, or a cluster that is already there.
+
+    `address` is None or the cluster's `host:port`; `workers` items of a map run at once. `state` is a folder of the
+    store: hosts of a cluster must see it, like all of the store. Paths in items and orders should be absolute, since
+    workers of a cluster run in other folders.
+    """
+
+    def __init__(
+        self,
+        *,
+        address: str | None,
+        workers: int,
+        ranks: int,
+        state: Path,
+        gpus_per_rank: float = 0,
+        rank_start_timeout_seconds: float = 300,
+        max_failures: int = 3,
+    ) -> None:
+        self._address = address
+        self._workers = workers
+        self._state = state.absolute()
+        self._group = Group(ranks, gpus_per_rank, rank_start_timeout_seconds, self._state)
+        self._max_failures = max_failures
+        self._lock = threading.Lock()
+        self._embedded: Embedded | None = None
+        self._connected = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the cluster, or end the embedded Ray; whatever still runs there ends."""
+        with self._lock:
+            if self._embedded:
+                self._embedded.end()
+            elif self._connected:
+                import ray
+
+                ray.shutdown()
+            self._embedded, self._connected = None, False
+
+    def ranks(self) -> int:
+        """Say how many ranks a gang has."""
+        return self._group.ranks
+
+    def map(
+        self, fn: MakePiece[T], items: Sequence[T], folders: Sequence[Path], done: Callable[[int], None]
+    ) -> list[Piece]:
+        """Make every item into its folder and return the pieces in item order; tell `done` how many there are.
+
+        Raises: whatever PretraceError or OSError an item raised; ComputeError for any other end of a worker.
+        """
+        missing = [index for index, folder in enumerate(folders) if not (folder / NOTE).exists()]
+        count = len(items) - len(missing)
+        if count:
+            done(count)
+        made: dict[int, Piece] = {}
+        for index, piece in self._make(fn, items, folders, missing):
+            made[index] = piece
+            done(count + len(made))
+        return [made.get(i) or make_piece(fn, items[i], folder) for i, folder in enumerate(folders)]
+
+    def gang(self, entry: str, order: Path, watch: Callable[[], None]) -> None:
+        """Run `module:function` on every rank with the path of one JSON order; call `watch` about once a second.
+
+        A group that lost a rank is started again, `max_failures` times; the function resumes by itself.
+
+        Raises: whatever PretraceError a rank raised; ComputeError for any other end of a rank.
+        """
+        for attempt in range(self._max_failures + 1):
+            failures = self._attempt(entry, order, watch)
+            if not failures:
+                return
+            final = [failure for failure in failures.values() if is_final(failure)]
+            if final:
+                raise final[0]
+            LOG.warning("attempt %d of %d: %s", attempt + 1, self._max_failures + 1, _first(failures))
+        raise ComputeError(f"{order}: {_first(failures)}")
+
+    def _attempt(self, entry: str, order: Path, watch: Callable[[], None]) -> dict[int, Exception]:
+        ray = self._ray()
+        self._check_room(ray)
+        group = replace(self._group, storage=self._state / f"gang-{uuid.uuid4().hex[:8]}")
+        leader = ray.remote(Leader).options(num_cpus=0).remote()
+        running = leader.run.remote(group, entry, str(order.absolute()))
+        try:
+            while not ray.wait([running], timeout=WATCH_SECONDS)[0]:
+                self._note()
+                watch()
+            watch()
+            failures: dict[int, Exception] = ray.get(running)
+        except ray.exceptions.RayError as error:
+            return {-1: _meaning(error, f"{order}: the task that starts the ranks")}
+        finally:
+            ray.kill(leader)  # if ranks still run, they go with it, their owner
+            shutil.rmtree(group.storage, ignore_errors=True)
+        return failures
+
+    def _make(
+        self, fn: MakePiece[T], items: Sequence[T], folders: Sequence[Path], missing: list[int]
+    ) -> Iterator[tuple[int, Piece]]:
+        if not missing:
+            return
+        ray = self._ray()
+        task = ray.remote(make_piece).options(num_cpus=1, max_retries=WORKER_RETRIES)
+        queue = iter(missing)
+        running: dict[Any, int] = {}
+        try:
+            while True:
+                for index in islice(queue, self._workers - len(running)):
+                    running[task.remote(fn, items[index], folders[index].absolute())] = index
+                if not running:
+                    return
+                ready = ray.wait(list(running), num_returns=1)[0][0]
+                index = running.pop(ready)
+                yield index, _result(ray, ready, f"{folders[index]}: {fn.__qualname__}")
+        finally:
+            _abandon(ray, list(running))
+
+    def _ray(self) -> Any:
+        """Give the ray module, connected."""
+        with self._lock:
+            if not self._connected:
+                os.environ.update({**QUIET, **os.environ})
+                self._connect()
+                self._connected = True
+        import ray
+
+        return ray
+
+    def _connect(self) -> None:
+        if "ray" in sys.modules and sys.modules["ray"].is_initialized():
+            raise ComputeError(
+                "run.ray_address: this process already uses a Ray; close that first, or use another process"
+            )
+        env = {**_worker_env(), **self._group.env()}
+        if self._address is None:
+            self._embedded = Embedded(max(self._workers, self._group.ranks), self._state, env)
+        else:
+            join(self._address, env)
+
+    def _note(self) -> None:
+        if self._embedded:
+            self._embedded.note()
+
+    def _check_room(self, ray: Any) -> None:
+        has = ray.cluster_resources()
+        for name, amount in self._group.needs().items():
+            if has.get(name, 0) < amount:
+                raise ComputeError(
+                    f"run.ranks={self._group.ranks} needs {amount:g} {name}s and Ray has {has.get(name, 0):g}; "
+                    "lower run.ranks or run.gpus_per_rank, or add hosts"
+                )
+
+
+def _worker_env() -> dict[str, str]:
+    """Give what every worker's environment holds: one thread each, and this package wherever the driver runs."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    threads = dict.fromkeys(ONE_THREAD, "1")
+    return {**QUIET, **threads, "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def _result(ray: Any, ready: Any, what: str) -> Piece:
+    try:
+        piece: Piece = ray.get(ready)
+    except ray.exceptions.RayError as error:
+        raise _meaning(error, what) from error
+    return piece
+
+
+def _meaning(error: Exception, what: str) -> Exception:
+    """Turn what Ray raises into what the worker raised, or into a ComputeError."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, PretraceError | OSError):
+        return cause
+    if cause is not None:
+        return ComputeError(f"{what} failed: {tail(str(error))}")
+    return ComputeError(
+        f"{what}: its worker ended abnormally {WORKER_RETRIES + 1} times ({type(error).__name__}: killed, out of memory, "
+        "or a crash in native code); finished pieces are kept: run again, with fewer run.workers if memory is short"
+    )
+
+
+def _abandon(ray: Any, running: list[Any]) -> None:
+    """Cancel tasks; return when their workers no longer write."""
+    for force in (False, True):
+        for task in running:
+            ray.cancel(task, force=force)
+        if running:
+            running = ray.wait(running, num_returns=len(running), timeout=CANCEL_SECONDS)[1]
+
+
+def _first(failures: dict[int, Exception]) -> Exception:
+    return failures[min(failures)]

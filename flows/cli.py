@@ -1,0 +1,164 @@
+"""The command line. Settings are given as CONFIG files and `a.b=c` overrides; nothing heavy is loaded to print help."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.core.errors import PretraceError
+
+if TYPE_CHECKING:
+    from pipeline.config import PipelineConfig
+    from pipeline.core.stage import Step
+    from pipeline.core.store import Store
+
+CONFIG_HELP = """
+CONFIG... are YAML files, laid over the defaults from left to right, and overrides such as
+recipe.seed=7 or recipe.corpus.sources.0.path=/data/enwiki.xml.bz2, which come last.
+"""
+store_option = click.option(
+    "--store", "root", default="store", show_default=True, help="The folder that holds the artifacts (run.store)."
+)
+settings = click.argument("config", nargs=-1, required=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pretrace")
+def pretrace() -> None:
+    """Pretrain BERT-style encoders on your own text, and prove afterwards what went into the model.
+
+    \b
+    Try it:
+      pretrace plan configs/tiny.yaml            what would run, and what is there already
+      pretrace run  configs/tiny.yaml            make everything that is missing
+      pretrace run  configs/tiny.yaml recipe.corpus.sources.0.path=/data/enwiki.xml.bz2
+
+    The same `run` again resumes what was interrupted and skips what is made.
+    Exit codes: 0 done, 2 a mistake in the settings, 3 bad data, 4 a failed audit, 5 workers died, 1 anything else.
+    """
+
+
+@pretrace.command(epilog=CONFIG_HELP)
+@settings
+@click.option(
+    "--until", metavar="STAGE", help="Stop after this stage: corpus, tokenizer, examples, pretrain or finetune."
+)
+def run(config: tuple[str, ...], until: str | None) -> None:
+    """Make everything that is missing, and nothing twice."""
+    from flows.running import run_config
+
+    run_config(_load(config), until)
+
+
+@pretrace.command(epilog=CONFIG_HELP)
+@settings
+def plan(config: tuple[str, ...]) -> None:
+    """Show what would run and what is there; runs nothing."""
+    from flows.showing import show_plan
+
+    tree = _load(config)
+    store = _store(tree.run.store)
+    show_plan(_steps(tree, store), store)
+
+
+@pretrace.command()
+@click.argument("what", required=False)
+@click.option("--keys", is_flag=True, help="Only the keys, oldest first: for scripts.")
+@store_option
+def show(what: str | None, keys: bool, root: str) -> None:
+    """List the artifacts, those of one LABEL, or all that is known of one KEY."""
+    from flows.showing import show_artifact, show_artifacts
+
+    store = _store(root)
+    if keys:
+        click.echo("\n".join(artifact.key for artifact in store.all(what or "*")))
+    elif what is None or any(artifact.label == what for artifact in store.all()):
+        show_artifacts(store, what)
+    else:
+        show_artifact(store, store.get(what))
+
+
+@pretrace.command(epilog=CONFIG_HELP)
+@click.argument("label")
+@settings
+def why(label: str, config: tuple[str, ...]) -> None:
+    """Say why the stage LABEL would be made again: in what its recipe differs from the nearest one made."""
+    from flows.showing import show_why
+
+    tree = _load(config)
+    store = _store(tree.run.store)
+    show_why(label, _steps(tree, store), store)
+
+
+@pretrace.command()
+@click.argument("key")
+@click.argument("folder", type=click.Path(path_type=Path))
+@store_option
+def export(key: str, folder: Path, root: str) -> None:
+    """Write the model KEY as a Hugging Face folder: weights, config and tokenizer."""
+    from flows.export import export_model
+
+    store = _store(root)
+    names = export_model(store, store.get(key), folder)
+    click.echo(f"{folder}: {', '.join(names)}")
+    click.echo(f"load it with transformers.AutoModel.from_pretrained({str(folder)!r})")
+
+
+@pretrace.command()
+@click.argument("key")
+@click.argument("text")
+@click.option("--top", default=5, show_default=True, help="How many answers.")
+@store_option
+def fill(key: str, text: str, top: int, root: str) -> None:
+    """Let the model KEY fill in each [MASK] of TEXT."""
+    from pipeline.model.fill import fill_masks
+
+    from flows.export import model_files
+
+    store = _store(root)
+    weights, vocabulary = model_files(store, store.get(key))
+    for answers in fill_masks(weights, vocabulary, text, top):
+        click.echo("  ".join(f"{answer.piece} {answer.probability:.1%}" for answer in answers))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; a mistake a user can mend is one sentence and an exit code."""
+    try:
+        pretrace.main(args=arguments, standalone_mode=False)
+    except PretraceError as error:
+        _end(f"pretrace: {error}", error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _end("pretrace: stopped; the same command goes on from here", 130)
+
+
+def _end(sentence: str, code: int) -> None:
+    click.echo(sentence, err=True)
+    sys.exit(code)
+
+
+def _load(config: Sequence[str]) -> "PipelineConfig":
+    from pipeline.config import load
+
+    overrides = [part for part in config if _is_override(part)]
+    return load([Path(part) for part in config if part not in overrides], overrides)
+
+
+def _is_override(part: str) -> bool:
+    return "=" in part and not Path(part).exists()
+
+
+def _store(root: str) -> "Store":
+    from pipeline.core.store import Store
+
+    return Store(Path(root).absolute()).check()
+
+
+def _steps(tree: "PipelineConfig", store: "Store") -> "list[Step]":
+    from flows.planning import plan_in
+
+    return plan_in(store, tree.recipe)

@@ -1,0 +1,85 @@
+"""What became of a step, as the person at the terminal reads it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from pipeline.core.store import Artifact
+
+GRAMS = 1000.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A step's artifact, and whether this run made it."""
+
+    name: str
+    artifact: Artifact
+    made: bool
+
+
+def table_of(outcomes: Sequence[Outcome], country: str) -> Table:
+    """Lay out what was made, what it cost now, and what it cost when it was made."""
+    table = Table(title="artifacts", title_justify="left", box=None, pad_edge=False)
+    for name in ("stage", "", "time", "energy", f"CO2 ({country})", "artifact"):
+        table.add_column(name, justify="right" if name in ("time", "energy") or name.startswith("CO2") else "left")
+    for outcome in outcomes:
+        made = outcome.artifact.manifest["made"]
+        cost = (
+            duration(made["duration_s"]),
+            f"{made['energy_kwh'] * GRAMS:.2f} Wh",
+            f"{made['emissions_kg'] * GRAMS:.2f} g",
+        )
+        table.add_row(
+            outcome.name,
+            "made" if outcome.made else "cached",
+            *cost,
+            f"{outcome.artifact.label}/{outcome.artifact.key}",
+        )
+    return table
+
+
+def duration(seconds: float) -> str:
+    """Write a time as people read it: 8 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def findings(outcomes: Sequence[Outcome]) -> list[str]:
+    """Say in a line each what the models reached."""
+    lines = []
+    for outcome in outcomes:
+        facts = outcome.artifact.manifest["facts"]
+        if outcome.artifact.label == "pretrain":
+            lines.append(_pretrained(facts))
+        if outcome.artifact.label == "finetune":
+            lines.append(
+                f"{outcome.name}: accuracy {facts['dev_accuracy']:.3f} on {facts['rows']['dev']} development rows"
+            )
+    return lines
+
+
+def _pretrained(facts: dict[str, float]) -> str:
+    loss, entropy = facts["held_out_mlm_loss"], facts["unigram_entropy_nats"]
+    verdict = "below" if loss < entropy else "NOT below"
+    return f"pretrain: held-out MLM loss {loss:.3f} nats, {verdict} the corpus's unigram entropy of {entropy:.3f} nats"
+
+
+def next_commands(outcomes: Sequence[Outcome], store: str) -> list[str]:
+    """Name the commands to try next."""
+    place = f" --store {store}" if store != "store" else ""
+    models = [outcome.artifact for outcome in outcomes if outcome.artifact.label == "pretrain"]
+    if not models:
+        return [f"pretrace show{place}"]
+    key = models[-1].key
+    return [
+        f'pretrace fill {key} "Paris is the [MASK] of France."{place}',
+        f"pretrace export {key} my-bert{place}",
+        f"pretrace show {key}{place}",
+        f"mlflow ui --backend-store-uri sqlite:///{store}/mlflow.db",
+    ]

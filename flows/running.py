@@ -1,0 +1,62 @@
+"""`pretrace run`: plan, make what is missing, tell what became of it."""
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from flows.outcome import Outcome, findings, next_commands, table_of
+from flows.planning import plan_in
+from flows.progress import shown
+from pipeline.config import PipelineConfig
+from pipeline.core.stage import Step
+from pipeline.core.store import Store
+
+QUIET = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",  # a failure is told once, by us
+    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",  # 20 s are too few on a loaded machine
+}
+"""Nothing calls out, and a temporary Prefect server has time to start. What the user has set stays."""
+
+
+def run_config(config: PipelineConfig, until: str | None) -> None:
+    """Make everything that a config asks for, up to and with a stage, and print what became of it."""
+    console = Console()
+    store = Store(Path(config.run.store).absolute()).open()
+    outcomes = _hits(plan_in(store, config.recipe, until), store) or _run(config, until, store, console)
+    console.print(table_of(outcomes, config.run.country))
+    for line in findings(outcomes):
+        console.print(line, highlight=False)
+    console.print("next:")
+    for command in next_commands(outcomes, config.run.store):
+        console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _hits(steps: Sequence[Step], store: Store) -> list[Outcome]:
+    """Find all artifacts at once, or nothing: where all are made, no Prefect, Ray or MLflow needs to start."""
+    found = [Outcome(step.name, artifact, made=False) for step in steps if (artifact := store.find(step))]
+    return found if len(found) == len(steps) else []
+
+
+def _run(config: PipelineConfig, until: str | None, store: Store, console: Console) -> list[Outcome]:
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    if "PREFECT_API_URL" not in os.environ:
+        os.environ.setdefault("PREFECT_HOME", str(store.root / "prefect"))
+    logging.captureWarnings(True)
+    from flows.pretraining import PROGRESS, pretraining
+
+    with shown(console) as progress:
+        token = PROGRESS.set(progress)
+        try:
+            return pretraining.with_options(flow_run_name=config.recipe.name)(config, until)
+        finally:
+            PROGRESS.reset(token)

@@ -1,0 +1,307 @@
+"""The config tree: one frozen tree with two roots.
+
+`recipe` is *what* is made: it names every artifact. `run` is *how and where*: it never changes a byte of the data and is
+never hashed. A YAML file holds either root or both; files are laid over the defaults left to right, `a.b=c` comes last.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.core.layers import read_tree, validated
+from pipeline.core.section import OneOf, Place, Section
+from pipeline.model.shape import SIZES, Shape
+from pipeline.objectives import OBJECTIVES
+from pipeline.tasks import TASKS
+from pipeline.text.sources import SOURCES
+from pipeline.text.vocab import ALGORITHMS
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class SourceConfig(Section):
+    """Where text comes from."""
+
+    kind: Annotated[str, OneOf(SOURCES)] = "text"
+    """The reader: what the files are."""
+    path: Place = ""
+    """A file, folder or glob; `package:NAME/inner/path` finds a file inside an installed Python package."""
+    name: str = ""
+    """What documents of this source are called in the lineage; the kind unless given."""
+    text_column: str = "text"
+    """For jsonl and parquet: the column that holds the text."""
+
+
+class CorpusConfig(Section):
+    """Raw text to clean, deduplicated documents."""
+
+    sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)] = (SourceConfig(),)
+    """Where the text comes from, in order: of equal documents the first source's is kept."""
+    language: str = "en"
+    """The language whose rules split sentences, as an ISO 639-1 code."""
+    shards: Annotated[int, Field(ge=1, le=65536)] = 8
+    """Into how many files documents are dealt, by a hash of their text; later stages work shard by shard."""
+    max_bad_fraction: Fraction = 0.01
+    """The stage fails if more than this share of the documents cannot be parsed."""
+
+
+class TokenizerConfig(Section):
+    """Documents to a vocabulary."""
+
+    algorithm: Annotated[str, OneOf(ALGORITHMS)] = "wordpiece"
+    """How the vocabulary is made and used."""
+    vocab_size: Annotated[int, Field(ge=300, le=1 << 20)] = 30_522
+    """How many pieces, the five special ones included."""
+    lowercase: bool = True
+    """Fold case and strip accents before splitting, as BERT uncased."""
+
+
+class ExamplesConfig(Section):
+    """Documents to training examples."""
+
+    objectives: Annotated[tuple[Annotated[str, OneOf(OBJECTIVES)], ...], Field(min_length=1)] = ("mlm", "nsp")
+    """What the model is trained to predict; at most one of them makes pairs of segments."""
+    short_probability: Fraction = 0.1
+    """How often an example is made shorter than it could be (Devlin et al. 2019, A.2)."""
+    held_out_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """The share of documents that are kept for evaluation and never trained on."""
+
+
+class MaskingConfig(Section):
+    """Which tokens the masked language model has to predict."""
+
+    mode: Literal["dynamic", "static"] = "dynamic"
+    """Drawn anew each epoch while training, or once while the examples are made."""
+    duplicates: Count = 1
+    """With static masks: how many differently masked copies of the corpus are made."""
+    unit: Literal["token", "word"] = "token"
+    """Mask single tokens or whole words."""
+    rate: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """The share of positions to predict."""
+
+
+class ModelConfig(Section):
+    """The encoder's shape: a named size, any part of which can be overridden."""
+
+    size: Annotated[str, OneOf(SIZES)] = "base"
+    """tiny 2x128, mini 4x256, small 4x512, medium 8x512, base 12x768, large 24x1024."""
+    layers: Count | None = None
+    """Layers, if other than the size's."""
+    width: Count | None = None
+    """Width, if other than the size's."""
+    heads: Count | None = None
+    """Attention heads, if other than the size's."""
+    max_positions: Count = 512
+    """The longest sequence, in tokens."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """The share of activations dropped while training."""
+
+    def shape(self, vocab_size: int) -> Shape:
+        """Give the encoder's shape for a vocabulary."""
+        layers, width, heads = SIZES[self.size]
+        return Shape(
+            layers=self.layers or layers,
+            width=self.width or width,
+            heads=self.heads or heads,
+            vocab_size=vocab_size,
+            max_positions=self.max_positions,
+            dropout=self.dropout,
+        )
+
+
+class PhaseConfig(Section):
+    """A stretch of pretraining at one sequence length."""
+
+    sequence_length: Annotated[int, Field(ge=8)] = 128
+    """The longest example, in tokens, [CLS] and [SEP] included."""
+    steps: Count = 900_000
+    """Optimizer steps."""
+    global_batch: Count = 256
+    """Sequences an optimizer step, over all ranks."""
+
+
+class PretrainConfig(Section):
+    """Examples to weights; the defaults are the paper's (Devlin et al. 2019, A.2)."""
+
+    learning_rate: Positive = 1e-4
+    """Peak learning rate of AdamW."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 10_000
+    """Steps of linear warm-up; then linear decay to zero."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Decoupled weight decay, not on biases and LayerNorm."""
+    clip: Positive = 1.0
+    """The largest global gradient norm."""
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    """Arithmetic of the forward and backward pass; weights and moments are float32 always."""
+    evaluate_every: Count = 1000
+    """Steps between evaluations on the held-out documents."""
+
+
+class FinetuneConfig(Section):
+    """Pretrained weights to scores on one labelled task."""
+
+    task: Annotated[str, OneOf(TASKS)] = "sst2"
+    """What is predicted, and in which layout its files are."""
+    path: Place = ""
+    """The task's folder or file; `package:NAME/inner/path` works as well."""
+    epochs: Count = 3
+    """Passes over the training rows."""
+    batch: Count = 32
+    """Rows an optimizer step, over all ranks."""
+    learning_rate: Positive = 2e-5
+    """Peak learning rate of AdamW."""
+    warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """The share of steps that warm up."""
+    sequence_length: Annotated[int, Field(ge=8)] = 128
+    """The longest row, in tokens; longer ones are cut."""
+    dev_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """The share of training rows held back where the task's files have no development set."""
+
+
+class Recipe(Section):
+    """What is made. Everything here names the artifacts; nothing else does."""
+
+    name: str = "pretrace"
+    """The experiment's name in MLflow and Prefect; it names no artifact."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Every draw of every stage follows from it."""
+    corpus: CorpusConfig = CorpusConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    examples: ExamplesConfig = ExamplesConfig()
+    masking: MaskingConfig = MaskingConfig()
+    model: ModelConfig = ModelConfig()
+    phases: Annotated[tuple[PhaseConfig, ...], Field(min_length=1)] = (
+        PhaseConfig(),
+        PhaseConfig(sequence_length=512, steps=100_000),
+    )
+    """Short sequences first, long ones last (Devlin et al. 2019, A.2)."""
+    pretrain: PretrainConfig = PretrainConfig()
+    finetune: tuple[FinetuneConfig, ...] = ()
+    """The tasks to fine-tune on, each from the pretrained weights."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> "Recipe":
+        for problem in (*_too_long(self), *_odd_heads(self), *_odd_objectives(self)):
+            raise ValueError(problem)
+        return self
+
+
+class Run(Section):
+    """How and where: nothing here changes what is made."""
+
+    store: str = "store"
+    """The folder that holds every artifact; on a cluster, on a file system that all hosts see."""
+    ray_address: str | None = None
+    """A Ray cluster to join, as host:port; none starts an embedded Ray on this machine."""
+    workers: Count = 2
+    """How many items of a data stage run at once."""
+    ranks: Count = 2
+    """How many processes train together."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where ranks compute: gloo on cpu, NCCL on cuda with one GPU a rank."""
+    micro_batch: Count = 32
+    """Sequences a rank passes through the model at once; larger is faster until memory ends."""
+    zero_stage: Annotated[int, Field(ge=0, le=3)] = 2
+    """What DeepSpeed spreads over ranks: 0 nothing, 1 moments, 2 gradients too, 3 weights too."""
+    offload: Literal["none", "optimizer", "parameters"] = "none"
+    """What is kept in host memory instead of the GPU's."""
+    checkpoint_steps: Count = 200
+    """Steps between checkpoints: what a killed run can lose."""
+    keep_checkpoints: Count = 2
+    """How many checkpoints are kept while training."""
+    max_failures: Annotated[int, Field(ge=0)] = 2
+    """How often the ranks of a stage are started again by themselves before the stage fails."""
+    tracking_uri: str | None = None
+    """An MLflow server; none keeps the record in a SQLite file in the store."""
+    country: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "USA"
+    """Whose electricity is used, as an ISO 3166 code of three letters: emissions depend on it."""
+
+    def training(self) -> dict[str, Any]:
+        """Give the settings that a rank needs; see `pipeline.training.order.Running`."""
+        names = ("micro_batch", "zero_stage", "offload", "checkpoint_steps", "keep_checkpoints", "device")
+        return {name: getattr(self, name) for name in names}
+
+
+class PipelineConfig(Section):
+    """The whole tree."""
+
+    recipe: Recipe = Field(default_factory=Recipe)
+    run: Run = Field(default_factory=Run)
+
+    @model_validator(mode="after")
+    def _agree(self) -> "PipelineConfig":
+        for at, phase in enumerate(self.recipe.phases):
+            if phase.global_batch < self.run.ranks:
+                raise ValueError(
+                    f"recipe.phases.{at}.global_batch={phase.global_batch} is below run.ranks={self.run.ranks}; "
+                    "every rank needs a sequence: raise the former or lower the latter"
+                )
+        return self
+
+
+class ExamplesSlice(ExamplesConfig):
+    """What the examples stage sees: the masks only where they are static."""
+
+    seed: int
+    sequence_length: int
+    static: MaskingConfig | None
+
+
+class PretrainSlice(PretrainConfig):
+    """What the pretrain stage sees."""
+
+    seed: int
+    objectives: tuple[str, ...]
+    masking: MaskingConfig
+    model: ModelConfig
+    phases: tuple[PhaseConfig, ...]
+
+
+class FinetuneSlice(FinetuneConfig):
+    """What the finetune stage sees."""
+
+    seed: int
+
+
+def load(paths: Sequence[Path], overrides: Sequence[str] = ()) -> PipelineConfig:
+    """Read YAML files left to right over the defaults, then apply `a.b=c` overrides.
+
+    Raises: ConfigError for a missing file, an unknown key (with the nearest known one), a wrong value.
+    """
+    return validated(PipelineConfig, read_tree(paths, overrides))
+
+
+def _too_long(recipe: Recipe) -> list[str]:
+    most = recipe.model.max_positions
+    longest = [(f"recipe.phases.{at}", phase.sequence_length) for at, phase in enumerate(recipe.phases)]
+    longest += [(f"recipe.finetune.{at}", task.sequence_length) for at, task in enumerate(recipe.finetune)]
+    return [
+        f"{path}.sequence_length={length} exceeds recipe.model.max_positions={most}; raise the latter or lower the former"
+        for path, length in longest
+        if length > most
+    ]
+
+
+def _odd_heads(recipe: Recipe) -> list[str]:
+    shape = recipe.model.shape(recipe.tokenizer.vocab_size)
+    if shape.width % shape.heads == 0:
+        return []
+    return [
+        f"recipe.model.width={shape.width} is not a multiple of recipe.model.heads={shape.heads}; change one of them"
+    ]
+
+
+def _odd_objectives(recipe: Recipe) -> list[str]:
+    chosen = recipe.examples.objectives
+    pairing = [name for name in chosen if OBJECTIVES[name].pairs]
+    if len(pairing) > 1:
+        return [f"recipe.examples.objectives: {' and '.join(pairing)} both make pairs of segments; keep one of them"]
+    if len(set(chosen)) < len(chosen):
+        return [f"recipe.examples.objectives={list(chosen)} names one twice; keep it once"]
+    if recipe.masking.mode == "dynamic" and recipe.masking.duplicates > 1:
+        return ["recipe.masking.duplicates is for static masks; set recipe.masking.mode=static or leave it out"]
+    return []

@@ -1,0 +1,53 @@
+"""What a masked language model puts in place of [MASK]."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from pipeline.core.errors import ConfigError
+from pipeline.model import huggingface
+from pipeline.model.heads import Learner
+from pipeline.objectives import OBJECTIVES
+from pipeline.text.encode import load
+from pipeline.text.vocab import MASK
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A piece that could stand at a [MASK], and how sure the model is."""
+
+    piece: str
+    probability: float
+
+
+@torch.no_grad()
+def fill_masks(weights: Path, vocabulary: Path, text: str, top: int) -> list[list[Answer]]:
+    """Give the `top` likeliest pieces for each [MASK] of a text, in the order of the text.
+
+    Raises: ConfigError if the text has no [MASK], is too long, or the model has no masked language head.
+    """
+    tokenizer = load(vocabulary)
+    tokenizer.encode_special_tokens = False  # [MASK] in the text is the token
+    ids = tokenizer.encode(text).ids
+    mask_id = tokenizer.token_to_id(MASK)
+    if mask_id not in ids:
+        raise ConfigError(f"{text!r}: has no {MASK}; write it where a word is to be filled in")
+    shape, state = huggingface.load(weights)
+    if len(ids) > shape.max_positions:
+        raise ConfigError(f"the text has {len(ids)} tokens and the model reads {shape.max_positions}; shorten it")
+    head = {name: tensor for name, tensor in state.items() if name.startswith(("encoder.", "heads.mlm."))}
+    if "heads.mlm.bias_V" not in head:
+        raise ConfigError(f"{weights}: has no masked language head; name a pretrained model")
+    learner = Learner(shape, {"mlm": OBJECTIVES["mlm"]})
+    learner.load_state_dict(head)
+    learner.eval()
+    ids_BT = torch.tensor([ids])
+    hidden_BTD = learner.encoder(ids_BT, torch.zeros_like(ids_BT), None)
+    hidden_MD = hidden_BTD[ids_BT == mask_id]
+    share_MV = learner.heads["mlm"](hidden_MD, learner.encoder.embeddings.word.weight).softmax(-1)
+    best = share_MV.topk(min(top, shape.vocab_size))
+    return [
+        [Answer(tokenizer.id_to_token(at), share) for at, share in zip(row, shares, strict=True)]
+        for row, shares in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    ]

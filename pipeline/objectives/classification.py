@@ -1,0 +1,31 @@
+"""The head and loss of every objective that classifies a pair of segments."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pipeline.model.shape import Shape
+    from pipeline.objectives import Batch, Terms
+
+IGNORED = -100
+"""The label of rows with nothing to predict, as in `torch.nn.functional.cross_entropy`."""
+
+
+def head(shape: "Shape") -> "nn.Module":
+    """Make the classifier of pairs: pooler and two classes."""
+    from pipeline.model.heads import PairHead
+
+    return PairHead(shape, classes=2)
+
+
+def loss(head: "nn.Module", hidden_BTD: "Tensor", word_embedding_VD: "Tensor", batch: "Batch") -> "Terms":
+    """Sum the cross-entropies of the rows that hold a pair; letters: B rows, T tokens, D width, C classes."""
+    from torch.nn.functional import cross_entropy
+
+    from pipeline.objectives import Terms
+
+    logits_BC = head(hidden_BTD).float()
+    loss_sum = cross_entropy(logits_BC, batch.next_B, ignore_index=IGNORED, reduction="sum")
+    correct = (logits_BC.argmax(-1) == batch.next_B).sum()
+    return Terms(loss_sum, (batch.next_B != IGNORED).sum(), correct)

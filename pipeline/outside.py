@@ -1,0 +1,66 @@
+"""Files from outside that a recipe names: found, described, and reported by the setting that names them."""
+
+import importlib.util
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from pipeline.config import FinetuneConfig, Recipe
+from pipeline.core.errors import ConfigError
+from pipeline.core.files import SourceFile
+from pipeline.tasks import TASKS
+from pipeline.text.sources import SOURCES
+
+PACKAGE = "package:"
+
+Describe = Callable[[Iterable[Path]], tuple[SourceFile, ...]]
+"""Gives name, size and digest of each file; see `Digests.describe`."""
+Found = TypeVar("Found")
+
+
+def corpus_files(recipe: Recipe, describe: Describe) -> dict[str, tuple[SourceFile, ...]]:
+    """Describe the files of each source of the corpus, by role: `sources.0`, `sources.1`, ...
+
+    Raises: ConfigError if a source names no files.
+    """
+    found = {}
+    for at, source in enumerate(recipe.corpus.sources):
+        paths = _find(f"recipe.corpus.sources.{at}.path", source.path, SOURCES[source.kind].find)
+        found[f"sources.{at}"] = describe(paths)
+    return found
+
+
+def task_files(at: int, task: FinetuneConfig, describe: Describe) -> Mapping[str, tuple[SourceFile, ...]]:
+    """Describe the files of a fine-tuning task, by role: `train`, `dev`, `test`.
+
+    Raises: ConfigError if there is no training set.
+    """
+    paths = _find(f"recipe.finetune.{at}.path", task.path, TASKS[task.task].find)
+    return {split: describe([path]) for split, path in paths.items()}
+
+
+def locate(path: str) -> Path:
+    """Turn a path as users write it into one of this machine; `package:NAME/inner` lies in an installed package.
+
+    The package is found, not imported.
+
+    Raises: ConfigError if the package is not installed.
+    """
+    if not path.startswith(PACKAGE):
+        return Path(path).expanduser()
+    name, _, inner = path.removeprefix(PACKAGE).partition("/")
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise ConfigError(
+            f"{path}: the package {name} is not installed; run pip install 'pretrace[sample]' or pip install {name}"
+        )
+    return Path(next(iter(spec.submodule_search_locations))) / inner
+
+
+def _find(setting: str, path: str, find: Callable[[Path], Found]) -> Found:
+    if not path:
+        raise ConfigError(f"{setting}: is not set; name the file or folder, e.g. {setting}=/data/text")
+    try:
+        return find(locate(path))
+    except ConfigError as error:
+        raise ConfigError(f"{setting}={path}: {error}") from error

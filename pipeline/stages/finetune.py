@@ -1,0 +1,136 @@
+"""Pretrained weights to scores on one labelled task: rows are encoded, ranks train, what they predict is written down."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.config import FinetuneSlice
+from pipeline.core.arrow import write_rows
+from pipeline.core.compute import Facts, Piece
+from pipeline.core.errors import DataError
+from pipeline.core.files import read_json
+from pipeline.core.seeds import rng
+from pipeline.core.stage import Context, stage
+from pipeline.tables import labelled_schema
+from pipeline.tasks import TASKS, Row
+
+if TYPE_CHECKING:
+    from pipeline.training.order import Order
+
+ENTRY = "pipeline.training.rank:train"
+
+
+@dataclass(frozen=True)
+class EncodeRows:
+    """The splits of a task, to be encoded."""
+
+    files: tuple[tuple[str, Path, str], ...]
+    """(split, path, sha256)"""
+    tokenizer: Path
+    tokenizer_sha256: str
+    config: FinetuneSlice
+
+    def what(self) -> dict[str, Any]:
+        """Give what the encoded rows depend on."""
+        files = [[split, sha256] for split, _, sha256 in self.files]
+        names = ("task", "sequence_length", "dev_fraction", "seed")
+        settings = {name: getattr(self.config, name) for name in names}
+        return {"files": files, "tokenizer": self.tokenizer_sha256, **settings}
+
+
+@stage(version=1)
+def finetune(cfg: FinetuneSlice, ctx: Context) -> Facts:
+    """Fine-tune all weights on a task: scores.json, predictions.parquet with the texts, weights.
+
+    Raises: DataError if a file of the task is malformed.
+    """
+    from pipeline.training.follow import Follower
+
+    vocabulary = ctx.inputs["tokenizer"]
+    job = EncodeRows(
+        files=tuple((split, files[0].path, files[0].sha256) for split, files in ctx.sources.items()),
+        tokenizer=vocabulary.file("tokenizer.json").parent,
+        tokenizer_sha256=vocabulary.sha256("tokenizer.json"),
+        config=cfg,
+    )
+    (rows,) = ctx.compute.map(encode_rows, [job], key=EncodeRows.what, what="tables")
+    order = _order(cfg, ctx, rows)
+    path = ctx.work / "order.json"
+    order.write(path)
+    follower = Follower(ctx.work / "curve.jsonl", _steps(cfg, rows), ctx.track.metrics, ctx.show)
+    ctx.compute.gang(ENTRY, path, follower.poll)
+    result = read_json(ctx.work / "result.json")
+    return _report(cfg, ctx.out, rows, result)
+
+
+def encode_rows(job: EncodeRows, out: Path) -> Facts:
+    """Encode each split; where the task has no development set, hold back some training rows."""
+    from pipeline.text.encode import load
+
+    task = TASKS[job.config.task]
+    splits = {split: list(task.read(path)) for split, path, _ in job.files}
+    if "dev" not in splits:
+        splits["train"], splits["dev"] = _held_back(splits["train"], job.config)
+    if empty := [split for split, rows in splits.items() if not rows]:
+        raise DataError(f"recipe.finetune: task {job.config.task} has no rows in its {empty[0]} split; give more rows")
+    tokenizer = load(job.tokenizer)
+    for split, rows in splits.items():
+        encoded = _encoded(tokenizer, rows, job.config.sequence_length)
+        write_rows(out / f"{split}.arrow", labelled_schema(tokenizer.get_vocab_size()), encoded, codec=None)
+    return {split: len(rows) for split, rows in splits.items()}
+
+
+def _held_back(rows: list[Row], cfg: FinetuneSlice) -> tuple[list[Row], list[Row]]:
+    draws = rng(cfg.seed, "finetune", cfg.task, "dev").random(len(rows))
+    train = [row for row, draw in zip(rows, draws, strict=True) if draw >= cfg.dev_fraction]
+    dev = [row for row, draw in zip(rows, draws, strict=True) if draw < cfg.dev_fraction]
+    return train, dev
+
+
+def _encoded(tokenizer: Any, rows: Iterable[Row], sequence_length: int) -> Iterable[dict[str, Any]]:
+    tokenizer.enable_truncation(sequence_length, strategy="longest_first")
+    for row in rows:
+        encoding = tokenizer.encode(row.first, row.second or None)
+        second_at = encoding.type_ids.index(1) if row.second else len(encoding.ids)
+        yield {
+            "ids": encoding.ids,
+            "second_at": second_at,
+            "label": row.label,
+            "first": row.first,
+            "second": row.second,
+        }
+
+
+def _steps(cfg: FinetuneSlice, rows: Piece) -> int:
+    return cfg.epochs * -(-int(rows.facts["train"]) // cfg.batch)
+
+
+def _order(cfg: FinetuneSlice, ctx: Context, rows: Piece) -> "Order":
+    from pipeline.model.shape import read_shape
+    from pipeline.training.order import Classification, Optimizer, Order, Running, Schedule
+
+    weights = ctx.inputs["pretrain"].file("model.safetensors").parent.resolve()
+    splits = {split: str(rows.file(f"{split}.arrow").resolve()) for split in rows.facts}
+    return Order(
+        job="finetune",
+        out=str(ctx.out),
+        work=str(ctx.work),
+        seed=cfg.seed,
+        shape=read_shape(weights),
+        init=str(weights),
+        classification=Classification(
+            **splits, classes=len(TASKS[cfg.task].labels), epochs=cfg.epochs, batch=cfg.batch
+        ),
+        optimizer=Optimizer(learning_rate=cfg.learning_rate),
+        schedule=Schedule(warmup_steps=round(cfg.warmup_fraction * _steps(cfg, rows))),
+        run=Running(**ctx.run.training()),
+    )
+
+
+def _report(cfg: FinetuneSlice, out: Path, rows: Piece, result: dict[str, Any]) -> Facts:
+    """Put texts beside predictions and scores into one small file."""
+    scores = {"task": cfg.task, "rows": dict(rows.facts), **result}
+    (out / "scores.json").write_text(json.dumps(scores, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return scores

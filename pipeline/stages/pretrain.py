@@ -1,0 +1,82 @@
+"""Examples to weights: writes the order, has a gang of ranks carry it out, and passes on what they journal."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.config import PretrainSlice
+from pipeline.core.compute import Facts
+from pipeline.core.files import read_json
+from pipeline.core.stage import Context, stage
+from pipeline.core.store import Artifact
+
+if TYPE_CHECKING:
+    from pipeline.training.order import Order, Phase
+
+ENTRY = "pipeline.training.rank:train"
+
+
+@stage(version=1)
+def pretrain(cfg: PretrainSlice, ctx: Context) -> Facts:
+    """Pretrain an encoder: Hugging Face weights and config, curve.parquet (one row a step).
+
+    Raises: DataError if the loss is no longer finite; ComputeError if ranks keep dying.
+    """
+    from pipeline.training.follow import Follower
+
+    order = _order(cfg, ctx)
+    path = ctx.work / "order.json"
+    order.write(path)
+    total = sum(phase.steps for phase in cfg.phases)
+    follower = Follower(ctx.work / "curve.jsonl", total, ctx.track.metrics, ctx.show)
+    ctx.compute.gang(ENTRY, path, follower.poll)
+    return {**read_json(ctx.work / "result.json"), "unigram_entropy_nats": _entropy(cfg, ctx)}
+
+
+def _order(cfg: PretrainSlice, ctx: Context) -> "Order":
+    from pipeline.training.order import Masking, Optimizer, Order, Running, Schedule
+
+    vocabulary = ctx.inputs["tokenizer"]
+    return Order(
+        job="pretrain",
+        out=str(ctx.out),
+        work=str(ctx.work),
+        seed=cfg.seed,
+        shape=cfg.model.shape(vocabulary.manifest["facts"]["vocab_size"]),
+        objectives=cfg.objectives,
+        masking=Masking(
+            mode=cfg.masking.mode,
+            unit=cfg.masking.unit,
+            rate=cfg.masking.rate,
+            tokenizer=str(vocabulary.file("tokenizer.json").parent),
+        ),
+        phases=_phases(cfg, ctx),
+        optimizer=Optimizer(learning_rate=cfg.learning_rate, weight_decay=cfg.weight_decay, clip=cfg.clip),
+        schedule=Schedule(warmup_steps=cfg.warmup_steps),
+        precision=cfg.precision,
+        evaluate_every=cfg.evaluate_every,
+        run=Running(**ctx.run.training()),
+    )
+
+
+def _phases(cfg: PretrainSlice, ctx: Context) -> "tuple[Phase, ...]":
+    from pipeline.training.order import Phase
+
+    return tuple(
+        Phase(
+            examples=_files(ctx.inputs[f"examples-{phase.sequence_length}"], "train"),
+            held_out=_files(ctx.inputs[f"examples-{phase.sequence_length}"], "held_out"),
+            sequence_length=phase.sequence_length,
+            steps=phase.steps,
+            global_batch=phase.global_batch,
+        )
+        for phase in cfg.phases
+    )
+
+
+def _files(artifact: Artifact, part: str) -> tuple[str, ...]:
+    return tuple(str(Path(artifact.file(name)).resolve()) for name in artifact.names(part))
+
+
+def _entropy(cfg: PretrainSlice, ctx: Context) -> float:
+    last = ctx.inputs[f"examples-{cfg.phases[-1].sequence_length}"]
+    return float(last.manifest["facts"]["unigram_entropy_nats"])

@@ -1,0 +1,1 @@
+"""From files of any kind to clean sentences, and from those to numbers; no torch."""

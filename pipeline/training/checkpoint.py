@@ -1,0 +1,128 @@
+"""Checkpoints free of the number of ranks: parameter name -> float32 weight and both moments, in safetensors.
+
+One folder a checkpoint under `work/checkpoints`. It is written beside its place, flushed to the disk, and renamed:
+the rename is the commit point. `checkpoint.json` names every file with its digest, so that a torn, cut or flipped one
+is found out when it is read, and the one before is used.
+"""
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from pipeline.core.files import sha256_of, sync_folder, write_json
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class State:
+    """All that training carries from one step to the next; tensors are full, float32 and on the CPU."""
+
+    updates: int  # that the optimizer has made; not the step where an update was skipped
+    loss_scale: dict[str, float]  # of fp16; empty otherwise
+    weights: dict[str, Tensor]
+    first_moments: dict[str, Tensor]
+    second_moments: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint whose files have been verified."""
+
+    folder: Path
+    step: int
+    order: str  # key of what the order asks for
+
+    def load(self) -> State:
+        """Read the tensors."""
+        named = json.loads((self.folder / "checkpoint.json").read_text())
+        weights, first, second = (load_file(self.folder / f"{kind}.safetensors") for kind in _KINDS)
+        return State(named["updates"], named["loss_scale"], weights, first, second)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The newest usable checkpoint, if any, and why newer ones were not."""
+
+    checkpoint: Checkpoint | None
+    rejected: tuple[str, ...]
+
+
+_KINDS = ("weights", "first_moments", "second_moments")
+
+
+class _UnusableError(Exception):
+    """Why a checkpoint cannot be used."""
+
+
+def write(work: Path, state: State, *, step: int, order: str, keep: int) -> Path:
+    """Commit a checkpoint of `step` and remove all but the newest `keep`."""
+    parent = work / "checkpoints"
+    draft, folder = parent / f".draft-{step:08d}", parent / f"step-{step:08d}"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    for kind in _KINDS:
+        save_file(getattr(state, kind), draft / f"{kind}.safetensors")
+    named = {
+        "format": FORMAT,
+        "step": step,
+        "order": order,
+        "updates": state.updates,
+        "loss_scale": state.loss_scale,
+        "files": {path.name: _describe(path) for path in sorted(draft.iterdir())},
+    }
+    for path in draft.iterdir():
+        sync_folder(path)  # flushes files just as well
+    write_json(draft / "checkpoint.json", named)
+    sync_folder(draft)
+    shutil.rmtree(folder, ignore_errors=True)  # one of the same step that was rejected
+    draft.rename(folder)
+    sync_folder(parent)
+    for old in _folders(work)[keep:]:
+        shutil.rmtree(old)
+    return folder
+
+
+def newest(work: Path, *, order: str, until: int) -> Found:
+    """Find the newest checkpoint that verifies, belongs to this order and is of step `until` at most."""
+    rejected: list[str] = []
+    for folder in _folders(work):
+        try:
+            checkpoint = _verify(folder)
+            if checkpoint.order != order:
+                raise _UnusableError(f"made for another order ({checkpoint.order}, this one is {order})")
+            if checkpoint.step > until:
+                raise _UnusableError(f"the curve journal ends at step {until}")
+            return Found(checkpoint, tuple(rejected))
+        except _UnusableError as error:
+            rejected.append(f"{folder.name}: {error}")
+    return Found(None, tuple(rejected))
+
+
+def _folders(work: Path) -> list[Path]:
+    parent = work / "checkpoints"
+    names = [path for path in parent.glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name)]
+    return sorted(names, key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
+
+
+def _verify(folder: Path) -> Checkpoint:
+    try:
+        named = json.loads((folder / "checkpoint.json").read_text())
+        if named["format"] != FORMAT:
+            raise _UnusableError(f"format {named['format']}, expected {FORMAT}")
+        for name, described in named["files"].items():
+            if _describe(folder / name) != described:
+                raise _UnusableError(f"{name} is not what checkpoint.json names")
+        return Checkpoint(folder, named["step"], named["order"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _UnusableError(f"checkpoint.json or a file of it cannot be read ({error})") from error
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": sha256_of(path)}

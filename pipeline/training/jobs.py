@@ -1,0 +1,148 @@
+"""What an order asks for as objects: objectives, and stretches of training with their rows and masks.
+
+Pretraining and fine-tuning differ here and in what is written at the end; the loop is the same.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.errors import DataError
+from pipeline.core.seeds import seed_of
+from pipeline.model.heads import PairHead
+from pipeline.model.huggingface import CLASSIFICATION
+from pipeline.objectives import OBJECTIVES, Objective
+from pipeline.objectives.mlm import mask_batch
+from pipeline.tables import Next
+from pipeline.training.batches import NOTHING, Ints, Masks, Padded, Rows, Sampler, static_masks
+from pipeline.training.order import Classification, Masking, Order, Phase
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A phase of pretraining, or the whole of fine-tuning."""
+
+    rows: Rows
+    masks: Masks | None
+    held_out: Rows | None
+    held_out_masks: Masks | None
+    sampler: Sampler
+    steps: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the loop runs."""
+
+    objectives: Mapping[str, Objective]
+    stretches: tuple[Stretch, ...]
+
+    @property
+    def steps(self) -> int:
+        """Steps of all stretches."""
+        return sum(stretch.steps for stretch in self.stretches)
+
+    def locate(self, step: int) -> tuple[int, int]:
+        """Return the stretch that step number `step` (from 1) is in, and how many of its steps come before."""
+        before = 0
+        for at, stretch in enumerate(self.stretches):
+            if step <= before + stretch.steps:
+                return at, step - before - 1
+            before += stretch.steps
+        raise IndexError(f"step {step} of {before}")
+
+
+def job_of(order: Order) -> Job:
+    """Open the data that an order names.
+
+    Raises: DataError if there are none, or rows are longer than the order says.
+    """
+    if order.classification is not None:
+        return Job({CLASSIFICATION: _classifier(order)}, (_fine_tuning(order, order.classification),))
+    objectives = {name: OBJECTIVES[name] for name in order.objectives}
+    return Job(objectives, tuple(_pretraining(order, at, phase) for at, phase in enumerate(order.phases)))
+
+
+def _classifier(order: Order) -> Objective:
+    assert order.classification is not None
+    head = partial(PairHead, classes=order.classification.classes, dropout=order.shape.dropout)
+    return Objective("classify a row", pairs=None, head=head, loss=OBJECTIVES["nsp"].loss)
+
+
+def _fine_tuning(order: Order, table: Classification) -> Stretch:
+    longest = order.shape.max_positions
+    rows, dev = (Rows([path], nothing=-1, longest=longest) for path in (table.train, table.dev))
+    for path, part in ((table.train, rows), (table.dev, dev)):
+        _check_labels(path, part, table.classes)
+    sampler = Sampler(len(rows), table.batch, order.seed, "finetune", epochs=table.epochs)
+    steps = -(-len(rows) * table.epochs // table.batch)
+    return Stretch(rows, None, dev, None, sampler, steps)
+
+
+def _check_labels(path: str, rows: Rows, classes: int) -> None:
+    known = rows.label_N[rows.label_N != NOTHING]
+    if not len(known):
+        raise DataError(f"{path}: no row has a label")
+    if known.min() < 0 or known.max() >= classes:
+        raise DataError(f"{path}: label {known.max()} with order.classification.classes={classes}")
+
+
+def _pretraining(order: Order, at: int, phase: Phase) -> Stretch:
+    def open_rows(paths: Sequence[str]) -> Rows:
+        return Rows(paths, nothing=Next.NONE, longest=phase.sequence_length)
+
+    rows = open_rows(phase.examples)
+    held_out = open_rows(phase.held_out) if phase.held_out else None
+    return Stretch(
+        rows,
+        _masks(order, rows, "masks", at),
+        held_out,
+        _masks(order, held_out, "held-out", at),
+        Sampler(len(rows), phase.global_batch, order.seed, at),
+        phase.steps,
+    )
+
+
+def _masks(order: Order, rows: Rows | None, *names: str | int) -> Masks | None:
+    masking = order.masking
+    if masking is None or rows is None:
+        return None
+    return (
+        static_masks(rows) if masking.mode == "static" else _dynamic_masks(order, masking, seed_of(order.seed, *names))
+    )
+
+
+def _dynamic_masks(order: Order, masking: Masking, seed: int) -> Masks:
+    continues_V = _continues(masking, order.shape.vocab_size)
+
+    def draw(padded: Padded) -> tuple[Ints, Ints, Ints]:
+        masked = mask_batch(
+            padded.ids_BT.astype(np.uint32),
+            padded.lengths_B,
+            padded.rows_B,
+            padded.epochs_B,
+            seed=seed,
+            rate=masking.rate,
+            vocab_size=order.shape.vocab_size,
+            special_ids=masking.special_ids,
+            mask_id=masking.mask_id,
+            continues_V=continues_V,
+        )
+        return masked.ids_BT.astype(np.int64), masked.at_M, masked.labels_M
+
+    return draw
+
+
+def _continues(masking: Masking, vocab_size: int) -> NDArray[np.bool_] | None:
+    """Mark the pieces that continue a word."""
+    if masking.unit == "token":
+        return None
+    assert masking.tokenizer is not None
+    pieces = (Path(masking.tokenizer) / "vocab.txt").read_text(encoding="utf-8").split("\n")
+    continues_V = np.zeros(vocab_size, np.bool_)
+    continues_V[[at for at, piece in enumerate(pieces[:vocab_size]) if piece.startswith("##")]] = True
+    return continues_V

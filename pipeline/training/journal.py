@@ -1,0 +1,83 @@
+"""The curve journal: one JSON line a step and one an evaluation, appended and flushed while training runs.
+
+Whoever wants to watch reads the tail of it. When a run is resumed it is cut back to the checkpoint's step, so that no
+step is in it twice or missing.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+Line = dict[str, Any]
+
+WALL_CLOCK = ("seconds", "data_seconds", "tokens_per_second", "cells")
+"""Fields that differ from run to run or with the number of ranks: in the journal, never in curve.parquet."""
+
+
+class Journal:
+    """Rank 0's journal at `work/curve.jsonl`."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._stream = path.open("a", encoding="utf-8")
+
+    def append(self, line: Line) -> None:
+        """Add a line; it is on its way to the disk after `flush`."""
+        self._stream.write(json.dumps(line) + "\n")
+
+    def flush(self, *, to_disk: bool = False) -> None:
+        """Let readers see all lines, and with `to_disk` make them survive a power cut."""
+        self._stream.flush()
+        if to_disk:
+            os.fsync(self._stream.fileno())
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._stream.close()
+
+
+def read_lines(path: Path) -> list[Line]:
+    """Read all whole lines; a torn last one is left out."""
+    if not path.exists():
+        return []
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            break
+    return lines
+
+
+def last_step(path: Path) -> int:
+    """Return the last step up to which no line is missing."""
+    steps = {line["step"] for line in read_lines(path) if "loss" in line}
+    last = 0
+    while last + 1 in steps:
+        last += 1
+    return last
+
+
+def cut(path: Path, *, until: int) -> None:
+    """Drop what was written after step `until`."""
+    lines = [line for line in read_lines(path) if line["step"] <= until]
+    beside = path.with_name(f".{path.name}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    beside.replace(path)
+
+
+def write_curve(lines: list[Line], path: Path) -> None:
+    """Write one row a step, evaluations in the row of their step; equal curves give equal bytes."""
+    rows: dict[int, Line] = {}
+    for line in lines:
+        kept = {name: value for name, value in line.items() if name not in WALL_CLOCK}
+        rows.setdefault(line["step"], {}).update(kept)
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    columns = {name: [rows[step].get(name) for step in sorted(rows)] for name in names}
+    pq.write_table(pa.table(columns), path)

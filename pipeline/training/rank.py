@@ -1,0 +1,46 @@
+"""One rank of a training job: the same under Ray Train, under torchrun, and by hand.
+
+`python -m pipeline.training.rank order.json` runs it alone;
+`torchrun --nproc-per-node 2 -m pipeline.training.rank order.json` runs two.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import PretraceError
+from pipeline.training.order import Order, order_of
+
+
+def train(plain: dict[str, Any]) -> None:
+    """Carry out an order given as plain JSON values; the entry point of a gang of ranks."""
+    carry_out(order_of(plain))
+
+
+def carry_out(order: Order) -> None:
+    """Join the process group that the environment describes (or one of this process alone), and train."""
+    from pipeline.training.zero import join, leave, starts_here
+
+    ours = starts_here()
+    ranks = join(order.run.device)  # first: it decides what DeepSpeed believes to run on
+    from pipeline.training.loop import run
+
+    try:
+        run(order, ranks)
+    finally:
+        if ours:
+            leave()
+
+
+def main(arguments: list[str]) -> int:
+    """Run the order in the one file named and return the exit code."""
+    try:
+        carry_out(Order.read(Path(arguments[0])))
+    except PretraceError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

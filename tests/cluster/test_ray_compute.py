@@ -1,0 +1,167 @@
+import errno
+import json
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cluster.ray_compute import RayCompute
+from pipeline.core.compute import Piece, in_turn
+from pipeline.core.errors import ComputeError, DataError
+from tests.cluster.entries import Item, square
+
+ENTRY = "tests.cluster.entries:add_ranks"
+
+
+def items_of(folder: Path, *fates: str) -> tuple[list[Item], list[Path]]:
+    items = [Item(number, folder / "notes", fate) for number, fate in enumerate(fates)]
+    return items, [folder / "pieces" / str(item.number) for item in items]
+
+
+def mapped(compute: RayCompute, folder: Path, *fates: str) -> tuple[list[Piece], list[int]]:
+    counts: list[int] = []
+    return compute.map(square, *items_of(folder, *fates), counts.append), counts
+
+
+def attempts(folder: Path) -> int:
+    return len(list((folder / "notes").iterdir()))
+
+
+def order_of(folder: Path, fate: str) -> Path:
+    order = folder / "order.json"
+    order.write_text(json.dumps({"out": str(folder), "fate": fate}))
+    return order
+
+
+def test_a_map_equals_making_items_in_turn(
+    compute: RayCompute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    pieces, counts = mapped(compute, tmp_path / "ray", *["none"] * 5)
+    alone = in_turn(square, *items_of(tmp_path / "alone", *["none"] * 5), lambda done: None)
+    assert [(piece.facts, piece.files, piece.path.name) for piece in pieces] == [
+        (piece.facts, piece.files, piece.path.name) for piece in alone
+    ]
+    assert counts == [1, 2, 3, 4, 5]
+
+
+def test_what_is_made_is_not_made_again(compute: RayCompute, tmp_path: Path) -> None:
+    first, _ = mapped(compute, tmp_path, "none", "none")
+    again, counts = mapped(compute, tmp_path, "none", "none", "none")
+    assert attempts(tmp_path) == 3
+    assert again[:2] == first
+    assert counts == [2, 3]
+
+
+def test_a_map_that_finds_all_made_starts_no_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    alone = in_turn(square, *items_of(tmp_path, "none"), lambda done: None)
+    with RayCompute(address=None, workers=2, ranks=2, state=tmp_path / "state") as idle:
+        pieces, counts = mapped(idle, tmp_path, "none")
+    assert (pieces, counts) == (alone, [1])
+    assert not (tmp_path / "state").exists()
+
+
+def test_an_error_of_ours_arrives_as_it_was_raised_and_ends_the_other_items(
+    compute: RayCompute, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"^dump\.xml: ends in the middle of a page; download it again$"):
+        mapped(compute, tmp_path, "waits", "cut data", "none")
+    assert attempts(tmp_path) == 2
+    assert list((tmp_path / "pieces").iterdir()) == []
+
+
+def test_a_full_disk_keeps_its_number(compute: RayCompute, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        mapped(compute, tmp_path, "full disk")
+    assert (type(caught.value), caught.value.errno) == (OSError, errno.ENOSPC)
+
+
+def test_a_mistake_in_a_worker_shows_where_it_is(compute: RayCompute, tmp_path: Path) -> None:
+    with pytest.raises(ComputeError, match=r"(?s)pieces/0: square failed: .*entries\.py.*KeyError: 'no such column'"):
+        mapped(compute, tmp_path, "mistake")
+
+
+def test_a_killed_worker_is_replaced(compute: RayCompute, tmp_path: Path) -> None:
+    pieces, _ = mapped(compute, tmp_path, "killed once", "none")
+    assert [piece.facts["square"] for piece in pieces] == [0, 1]
+    assert attempts(tmp_path) == 3
+
+
+def test_a_worker_that_is_killed_each_time_ends_the_map(compute: RayCompute, tmp_path: Path) -> None:
+    with pytest.raises(ComputeError, match=r"pieces/0: square: its worker ended abnormally 3 times .*run\.workers"):
+        mapped(compute, tmp_path, "killed")
+    assert attempts(tmp_path) == 3
+
+
+def test_a_process_has_one_ray(compute: RayCompute, tmp_path: Path) -> None:
+    mapped(compute, tmp_path, "none")
+    with (
+        RayCompute(address=None, workers=1, ranks=1, state=tmp_path / "state") as second,
+        pytest.raises(ComputeError, match="this process already uses a Ray"),
+    ):
+        mapped(second, tmp_path / "second", "none")
+
+
+def test_more_ranks_than_ray_has_cpus_is_said_at_once(
+    compute: RayCompute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compute, "_group", RayCompute(address=None, workers=1, ranks=9, state=tmp_path)._group)
+    assert compute.ranks() == 9
+    with pytest.raises(ComputeError, match=r"run\.ranks=9 needs 9 CPUs and Ray has 2; lower run\.ranks"):
+        compute.gang(ENTRY, order_of(tmp_path, "none"), lambda: None)
+
+
+@pytest.mark.slow
+def test_ranks_add_up_their_numbers(compute: RayCompute, tmp_path: Path) -> None:
+    watched: list[int] = []
+    compute.gang(ENTRY, order_of(tmp_path, "none"), lambda: watched.append(1))
+    saw = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
+    assert [each["total"] for each in saw] == [3, 3]
+    assert [(each["RANK"], each["LOCAL_RANK"], each["WORLD_SIZE"]) for each in saw] == [
+        ("0", "0", "2"),
+        ("1", "1", "2"),
+    ]
+    assert {(each["OMP_NUM_THREADS"], each["DS_ACCELERATOR"]) for each in saw} == {("1", "cpu")}
+    assert saw[0]["MASTER_PORT"] == saw[1]["MASTER_PORT"]
+    assert watched
+
+
+@pytest.mark.slow
+def test_an_error_of_ours_in_a_rank_is_not_tried_again(compute: RayCompute, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"^dump\.xml: ends in the middle of a page; download it again$"):
+        compute.gang(ENTRY, order_of(tmp_path, "cut data"), lambda: None)
+    assert attempts(tmp_path) == 2
+
+
+@pytest.mark.slow
+def test_a_killed_rank_is_started_again_with_its_group(
+    compute: RayCompute, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    compute.gang(ENTRY, order_of(tmp_path, "killed once"), lambda: None)
+    assert json.loads((tmp_path / "0.json").read_text())["total"] == 3
+    assert attempts(tmp_path) == 4
+    assert "attempt 1 of 2: rank 1: ended abnormally" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_mistake_in_a_rank_ends_the_gang_when_attempts_do(
+    compute: RayCompute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compute, "_max_failures", 0)
+    with pytest.raises(ComputeError, match=r"(?s)order\.json: rank 1: .*entries\.py.*KeyError: 'no such column'"):
+        compute.gang(ENTRY, order_of(tmp_path, "mistake"), lambda: None)
+
+
+@pytest.mark.slow
+def test_ranks_end_with_the_one_who_waits_for_them(compute: RayCompute, tmp_path: Path) -> None:
+    def leave_when_all_run() -> None:
+        if (tmp_path / "notes").exists() and attempts(tmp_path) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compute.gang(ENTRY, order_of(tmp_path, "waits"), leave_when_all_run)
+    ranks = [int(note.name.split(".")[1]) for note in (tmp_path / "notes").iterdir()]
+    psutil.wait_procs([psutil.Process(pid) for pid in ranks if psutil.pid_exists(pid)], timeout=15)
+    assert not any(psutil.pid_exists(pid) for pid in ranks), os.getpid()

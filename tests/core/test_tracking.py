@@ -1,0 +1,94 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.core.errors import ConfigError
+from pipeline.core.files import read_json
+from pipeline.core.store import Store
+from pipeline.core.tracking import MlflowRecorder, flat, without_password
+from tests.core.test_store import MADE, Thing, make
+
+
+@pytest.fixture(scope="module")
+def recorder(tmp_path_factory: pytest.TempPathFactory) -> MlflowRecorder:
+    folder = tmp_path_factory.mktemp("mlflow")
+    return MlflowRecorder(f"sqlite:///{folder / 'mlflow.db'}", "tiny", folder / "artifacts")
+
+
+def client(recorder: MlflowRecorder) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=recorder.uri)
+
+
+def history(recorder: MlflowRecorder, run_id: str, name: str) -> list[tuple[int, float]]:
+    return sorted((point.step, point.value) for point in client(recorder).get_metric_history(run_id, name))
+
+
+def test_a_stage_is_a_run_under_its_parent_with_params_inputs_and_costs(recorder: MlflowRecorder, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store").open()
+    upstream = make(store, Thing(label="corpus"))
+    parent = recorder.begin("tiny", {"prefect.flow_run_id": "abc"})
+    step = Thing(seed=3, label="tokenizer")
+    with store.making(step) as draft, recorder.stage(step, {"corpus": upstream}, draft / ".work") as track:
+        track.metrics(1, {"loss": 2.0})
+        run_id = track.where()["run_id"]
+        track.made(store.commit(step, {"vocab_size": 7}, MADE | {"tracking": track.where()}))
+    recorder.hit(Thing(label="corpus"), upstream)
+    recorder.end("FINISHED")
+    run = client(recorder).get_run(run_id)
+    assert run.data.tags["mlflow.parentRunId"] == parent
+    assert run.data.tags["pretrace.key"] == step.key
+    assert run.data.tags["pretrace.input.corpus"] == f"corpus/{upstream.key}"
+    assert run.data.params == {"seed": "3"}
+    assert run.data.metrics["duration_s"] == 1.0
+    assert run.data.metrics["vocab_size"] == 7
+    assert run.info.status == "FINISHED"
+    assert [(given.dataset.name, given.dataset.digest) for given in run.inputs.dataset_inputs] == [("corpus", upstream.manifest["digest"][:36])]
+    assert [file.path for file in client(recorder).list_artifacts(run_id)] == ["manifest.json"]
+    above = client(recorder).get_run(parent)
+    assert above.data.tags["prefect.flow_run_id"] == "abc"
+    assert f"| corpus | {upstream.key} | cached |" in above.data.tags["mlflow.note.content"]
+    assert f"[{run_id[:8]}](#/experiments/{recorder.experiment_id}/runs/{run_id})" in above.data.tags["mlflow.note.content"]
+
+
+def test_a_resumed_stage_goes_on_in_its_run_without_gaps_or_repeats(recorder: MlflowRecorder, tmp_path: Path) -> None:
+    recorder.begin("tiny", {})
+    step = Thing(seed=4, label="pretrain")
+    with pytest.raises(RuntimeError, match="died"), recorder.stage(step, {}, tmp_path) as track:
+        for at in (1, 2, 3):
+            track.metrics(at, {"loss": float(at)})
+        first = track.where()["run_id"]
+        raise RuntimeError("died")
+    with recorder.stage(step, {}, tmp_path) as track:
+        for at in (2, 3, 4):  # from the checkpoint on
+            track.metrics(at, {"loss": float(at)})
+        assert track.where()["run_id"] == first
+    assert history(recorder, first, "loss") == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]
+
+
+def test_a_line_cut_by_a_kill_and_figures_not_sent_are_mended(recorder: MlflowRecorder, tmp_path: Path) -> None:
+    recorder.begin("tiny", {})
+    with recorder.stage(Thing(seed=5), {}, tmp_path) as track:
+        track.metrics(1, {"loss": 1.0})
+    with (tmp_path / "metrics.jsonl").open("a") as journal:
+        journal.write('{"step": 2, "time_ms": 5, "values": {"loss": 2.0}}\n{"step": 3, "ti')
+    with recorder.stage(Thing(seed=5), {}, tmp_path) as track:
+        track.metrics(3, {"loss": 3.0})
+    assert history(recorder, read_json(tmp_path / "mlflow.json")["run_id"], "loss") == [(1, 1.0), (2, 2.0), (3, 3.0)]
+
+
+def test_a_server_that_does_not_answer_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(ConfigError, match=r"run\.tracking_uri=http://127\.0\.0\.1:9: does not answer"):
+        MlflowRecorder("http://user:secret@127.0.0.1:9", "tiny", tmp_path)
+
+
+def test_passwords_are_left_out_of_uris() -> None:
+    assert without_password("postgresql://me:secret@host:5432/db") == "postgresql://host:5432/db"
+    assert without_password("sqlite:////a/b.db") == "sqlite:////a/b.db"
+
+
+def test_nested_settings_become_dotted_names() -> None:
+    assert flat({"a": {"b": [1, {"c": None}]}}) == {"a.b.0": 1, "a.b.1.c": None}

@@ -1,0 +1,141 @@
+"""A tiny order on made-up examples, and real ranks: processes that join over gloo, forked from one that has imported."""
+
+import json
+import multiprocessing
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipeline.core.arrow import write_table
+from pipeline.model.shape import Shape
+from pipeline.tables import Next, examples_schema
+from pipeline.training.order import Masking, Optimizer, Order, Phase, Running, Schedule
+from tests.training import one_rank
+from tests.training.one_rank import Death, Place
+
+VOCABULARY, LONGEST, SPECIAL = 99, 24, (0, 1, 2, 3, 4)
+LIMIT_SECONDS = 240
+
+
+def write_examples(path: Path, rows: int, seed: int) -> str:
+    """Write examples whose tokens are chains (each follows from the one before), so that there is something to learn."""
+    draw = np.random.default_rng(seed)
+    table = []
+    for _ in range(rows):
+        length = int(draw.integers(8, LONGEST + 1)) if draw.random() < 0.4 else LONGEST
+        second_at = int(draw.integers(3, length - 2))
+        start, step = draw.integers(5, VOCABULARY), 1 + 6 * draw.integers(2)
+        ids = 5 + (start + step * np.arange(length)) % (VOCABULARY - 5)
+        ids[[0, second_at - 1, length - 1]] = (2, 3, 3)
+        label = Next.NONE if draw.random() < 0.1 else (Next.NEXT if step == 1 else Next.RANDOM)
+        table.append(
+            {"ids": ids, "second_at": second_at, "label": int(label), "first_row": 0, "second_row": 0},
+        )
+    schema = examples_schema(VOCABULARY, static_masks=False)
+    write_table(path, pa.Table.from_pylist(table, schema=schema), codec=None)
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("examples")
+    sizes = {"one": 41, "two": 30, "held_out": 17}
+    return {name: write_examples(folder / f"{name}.arrow", rows, at) for at, (name, rows) in enumerate(sizes.items())}
+
+
+@pytest.fixture
+def order(examples: dict[str, str], tmp_path: Path) -> Order:
+    """Eight steps in two phases, with dropout; a checkpoint every second step."""
+    files = (examples["one"], examples["two"])
+    return Order(
+        job="pretrain",
+        out=str(tmp_path / "out"),
+        work=str(tmp_path / "work"),
+        seed=11,
+        shape=Shape(2, 32, 2, VOCABULARY, LONGEST, dropout=0.1),
+        optimizer=Optimizer(learning_rate=5e-3),
+        schedule=Schedule(warmup_steps=2),
+        objectives=("mlm", "nsp"),
+        masking=Masking("dynamic", "token", rate=0.15, mask_id=4, special_ids=SPECIAL),
+        phases=(
+            Phase(files, (examples["held_out"],), LONGEST, steps=5, global_batch=16),
+            Phase(files, (examples["held_out"],), LONGEST, steps=3, global_batch=12),
+        ),
+        evaluate_every=4,
+        run=Running(micro_batch=4, zero_stage=2, checkpoint_steps=2),
+    )
+
+
+def moved(order: Order, folder: Path, **run: Any) -> Order:
+    """Return the same order for another folder, with other settings of how to run it."""
+    return replace(order, out=str(folder / "out"), work=str(folder / "work"), run=replace(order.run, **run))
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a launch ended."""
+
+    exit_codes: list[int | None]
+    log: str
+
+
+Launch = Callable[..., Ended]
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[ForkServerContext]:
+    """A process that has imported everything and made nothing: ranks are forked from it at no cost."""
+    context = multiprocessing.get_context("forkserver")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("DS_ACCELERATOR", "cpu")
+    patch.setenv("OMP_NUM_THREADS", "1")
+    context.set_forkserver_preload(["pipeline.training.loop", "deepspeed", "deepspeed.runtime.zero.muon.original_muon"])
+    yield context
+    patch.undo()
+
+
+@pytest.fixture
+def launch(forks: ForkServerContext, tmp_path: Path) -> Launch:
+    """Run an order on real ranks until they end; `death` names the call in which they are killed."""
+
+    def launch(order: Order, ranks: int = 1, death: Death | None = None) -> Ended:
+        logs, port = [tmp_path / f"rank-{rank}.log" for rank in range(ranks)], _free_port()
+        places = [Place(rank, ranks, port, log) for rank, log in enumerate(logs)]
+        processes = [forks.Process(target=one_rank.run, args=(order.as_dict(), place, death)) for place in places]
+        for log in logs:
+            log.unlink(missing_ok=True)
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(LIMIT_SECONDS)
+        for process in processes:
+            process.kill()
+            process.join()
+        return Ended(
+            [process.exitcode for process in processes], "".join(log.read_text() for log in logs if log.exists())
+        )
+
+    return launch
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def lines_of(order: Order) -> list[dict[str, Any]]:
+    """Read the curve journal."""
+    return [json.loads(line) for line in (Path(order.work) / "curve.jsonl").read_text().splitlines()]
+
+
+def curve(order: Order, name: str = "loss") -> list[float]:
+    """Read one column of the step lines."""
+    return [line[name] for line in lines_of(order) if "loss" in line]
