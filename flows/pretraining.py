@@ -65,15 +65,19 @@ def _make_all(steps: Sequence[Step], session: Session, name: str) -> list[Outcom
     session.recorder.begin(name, _tags())
     status = "FAILED"
     try:
-        outcomes = [_named(step)(step, session) for step in steps]
+        outcomes = [_outcome(step, session) for step in steps]
         status = "FINISHED"
         return outcomes
     finally:
         session.recorder.end(status)
 
 
-def _named(step: Step) -> Any:
-    return make.with_options(name=step.name, task_run_name=step.name)
+def _outcome(step: Step, session: Session) -> Outcome:
+    named = make.with_options(name=step.name, task_run_name=step.name)
+    state: Any = named(step, session, return_state=True)
+    outcome = state.result()
+    assert isinstance(outcome, Outcome)
+    return outcome
 
 
 def _recorder(config: PipelineConfig, store: Store) -> MlflowRecorder:

@@ -8,6 +8,7 @@ from pipeline.core.compute import Facts
 from pipeline.core.files import read_json
 from pipeline.core.stage import Context, stage
 from pipeline.core.store import Artifact
+from pipeline.text.vocab import MASK, SPECIALS
 
 if TYPE_CHECKING:
     from pipeline.training.order import Order, Phase
@@ -47,6 +48,8 @@ def _order(cfg: PretrainSlice, ctx: Context) -> "Order":
             mode=cfg.masking.mode,
             unit=cfg.masking.unit,
             rate=cfg.masking.rate,
+            mask_id=SPECIALS.index(MASK),
+            special_ids=tuple(range(len(SPECIALS))),
             tokenizer=str(vocabulary.file("tokenizer.json").parent),
         ),
         phases=_phases(cfg, ctx),

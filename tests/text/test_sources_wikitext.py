@@ -103,10 +103,23 @@ def test_a_wiki_names_pictures_and_categories_in_its_own_language() -> None:
 
 @pytest.mark.parametrize(
     "wikitext",
-    ["", "{{x", "[[a|b", "[[File:x|thumb", "{|\n| cell", "<ref>x", "]] }} |}", "''", "1 2 3", "|}", "<tr><td>x"],
+    [
+        "",
+        "{{x",
+        "[[a|b",
+        "[[File:x|thumb",
+        "{|\n| cell",
+        "<ref>x",
+        "]] }} |}",
+        "''",
+        "1 2 3",
+        "|}",
+        "<tr><td>x",
+        " == indented heading ==",
+    ],
 )
 def test_broken_wikitext_leaves_no_markup(wikitext: str) -> None:
-    assert not set("".join(prose(wikitext))) & set("{}[]<>|'")
+    assert not set("".join(prose(wikitext))) & set("{}[]<>|='")
 
 
 def test_wikitext_that_cannot_be_parsed_is_an_error() -> None:

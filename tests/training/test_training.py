@@ -166,7 +166,7 @@ def test_the_weights_load_in_transformers(order: Order, launch: Launch, tmp_path
 def test_a_longer_run_learns_both_objectives(order: Order, launch: Launch, tmp_path: Path) -> None:
     phase = replace(order.phases[0], steps=150, global_batch=32)
     optimizer, run = (
-        replace(order.optimizer, learning_rate=1e-2),
+        replace(order.optimizer, learning_rate=5e-3),
         replace(order.run, micro_batch=32, checkpoint_steps=None),
     )
     order = replace(_without_dropout(order), phases=(phase,), optimizer=optimizer, schedule=Schedule(10), run=run)

@@ -35,7 +35,8 @@ STRAY = re.compile(
     rf"</?(?:{SILENT}|{BREAKS}|{BLOCKS}|{INLINE})\b[^<>]*>|\[\[(?:[^\[\]|\n]*\|)?|\]\]|\{{\{{|\}}\}}|__[A-Z]+__|'{{5}}|'{{2,3}}",
     re.IGNORECASE,
 )
-CELL = re.compile(r"<t[rdh]\b", re.IGNORECASE)
+RUBBLE = re.compile(r"\||\{\||=+[^=].*=+$|.*<t[rdh]\b", re.IGNORECASE)
+"""Lines of tables and headings that the parser did not see as such, because they are cut or indented."""
 PICTURE = re.compile(r"\.(?:jpe?g|png|gif|svg|tiff?|webp|xcf|djvu|pdf|og[gva]|webm|mid|flac|wav)\s*$", re.IGNORECASE)
 LANGUAGE_LINK = re.compile(r"(?:[a-z]{2,3}|simple|tokipona)(?:-[a-z-]+)?:\S")
 SPOKEN: dict[str, str] = {
@@ -137,11 +138,11 @@ def _silence(node: Any) -> str:
 
 
 def _blocks(text: str) -> Iterator[str]:
-    """Join the lines of a paragraph, end it at blank lines and list items, and leave out the rubble of broken tables."""
+    """Join the lines of a paragraph, end it at blank lines and list items, and leave out rubble."""
     lines: list[str] = []
     for line in (*text.split("\n"), ""):
         bare = line.strip()
-        if bare and not bare.startswith((ITEM, "|", "{|")) and not CELL.search(bare):
+        if bare and not bare.startswith(ITEM) and not RUBBLE.match(bare):
             lines.append(bare)
             continue
         yield " ".join(lines)
