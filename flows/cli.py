@@ -113,9 +113,8 @@ def export(key: str, folder: Path, root: str) -> None:
 @store_option
 def fill(key: str, text: str, top: int, root: str) -> None:
     """Let the model KEY fill in each [MASK] of TEXT."""
-    from pipeline.model.fill import fill_masks
-
     from flows.export import model_files
+    from pipeline.model.fill import fill_masks
 
     store = _store(root)
     weights, vocabulary = model_files(store, store.get(key))

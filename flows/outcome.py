@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.table import Table
 
@@ -58,9 +59,7 @@ def findings(outcomes: Sequence[Outcome]) -> list[str]:
         if outcome.artifact.label == "pretrain":
             lines.append(_pretrained(facts))
         if outcome.artifact.label == "finetune":
-            lines.append(
-                f"{outcome.name}: accuracy {facts['dev_accuracy']:.3f} on {facts['rows']['dev']} development rows"
-            )
+            lines.append(_finetuned(outcome.name, facts))
     return lines
 
 
@@ -68,6 +67,11 @@ def _pretrained(facts: dict[str, float]) -> str:
     loss, entropy = facts["held_out_mlm_loss"], facts["unigram_entropy_nats"]
     verdict = "below" if loss < entropy else "NOT below"
     return f"pretrain: held-out MLM loss {loss:.3f} nats, {verdict} the corpus's unigram entropy of {entropy:.3f} nats"
+
+
+def _finetuned(name: str, facts: dict[str, Any]) -> str:
+    scores = ", ".join(f"{metric} {value:.3f}" for metric, value in facts["dev"].items())
+    return f"{name}: {scores} on {facts['rows']['dev']} development rows"
 
 
 def next_commands(outcomes: Sequence[Outcome], store: str) -> list[str]:

@@ -27,5 +27,7 @@ def upto(steps: Sequence[Step], until: str | None) -> list[Step]:
         return list(steps)
     wanted = [at for at, step in enumerate(steps) if until in (step.label, step.name)]
     if not wanted:
-        raise ConfigError(f"--until {until}: is not a stage of this plan; it has {', '.join(step.name for step in steps)}")
+        raise ConfigError(
+            f"--until {until}: is not a stage of this plan; it has {', '.join(step.name for step in steps)}"
+        )
     return list(steps[: wanted[-1] + 1])

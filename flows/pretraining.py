@@ -12,7 +12,8 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
-from prefect.states import Completed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from cluster.ray_compute import RayCompute
 from flows.outcome import Outcome
@@ -52,9 +53,7 @@ def pretraining(config: PipelineConfig, until: str | None = None) -> list[Outcom
 @task(cache_policy=NO_CACHE, persist_result=False)
 def make(step: Step, session: Session) -> State[Outcome]:
     """Find or make one artifact; a hit ends as `Cached`."""
-    artifact, made = materialize(
-        step, session.store, session.compute, session.recorder, session.progress, session.run
-    )
+    artifact, made = materialize(step, session.store, session.compute, session.recorder, session.progress, session.run)
     if not made:
         session.recorder.hit(step, artifact)
     about = f"{step.label}/{artifact.key}"

@@ -11,6 +11,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from pipeline.core.progress import Progress as Shown
 
 LINE_SECONDS = 5.0
+PLAIN_WIDTH = 120
+"""Columns where there is no terminal to ask: a file, a log."""
 
 
 class Bars:
@@ -52,7 +54,7 @@ class Lines:
     def start(self, name: str) -> None:
         """Say that the stage begins."""
         self._stages[name] = _Running(time.monotonic())
-        self.console.print(f"{name}: started", highlight=False)
+        self.console.print(f"{name}: started", highlight=False, soft_wrap=True)
 
     def update(self, name: str, done: float, total: float, unit: str, note: str = "") -> None:
         """Say how far the stage is, if it was not said just now."""
@@ -63,14 +65,16 @@ class Lines:
         stage.last = f"{name}: {done:,.0f}/{total:,.0f} {unit}{_pace(stage, done, total, unit, now)} {note}".rstrip()
         if now - stage.told >= LINE_SECONDS:
             stage.told = now
-            self.console.print(stage.last, highlight=False)
+            self.console.print(stage.last, highlight=False, soft_wrap=True)
 
     def finish(self, name: str) -> None:
         """Say how long the stage took."""
         stage = self._stages.pop(name)
         if stage.last:
-            self.console.print(stage.last, highlight=False)
-        self.console.print(f"{name}: ended after {time.monotonic() - stage.started:.0f} s", highlight=False)
+            self.console.print(stage.last, highlight=False, soft_wrap=True)
+        self.console.print(
+            f"{name}: ended after {time.monotonic() - stage.started:.0f} s", highlight=False, soft_wrap=True
+        )
 
 
 def _pace(stage: _Running, done: float, total: float, unit: str, now: float) -> str:
@@ -82,10 +86,10 @@ def _pace(stage: _Running, done: float, total: float, unit: str, now: float) -> 
 
 
 @contextmanager
-def shown(console: Console) -> Iterator[Shown]:
+def shown(out: Console) -> Iterator[Shown]:
     """Show progress in the way that suits where the output goes."""
-    if not console.is_terminal:
-        yield Lines(console)
+    if not out.is_terminal:
+        yield Lines(out)
         return
     columns = (
         TextColumn("{task.description:<16}"),
@@ -94,5 +98,11 @@ def shown(console: Console) -> Iterator[Shown]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as bars:
+    with Progress(*columns, console=out) as bars:
         yield Bars(bars)
+
+
+def console() -> Console:
+    """Make the console that commands print to."""
+    out = Console()
+    return out if out.is_terminal else Console(width=PLAIN_WIDTH)

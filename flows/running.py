@@ -9,7 +9,7 @@ from rich.console import Console
 
 from flows.outcome import Outcome, findings, next_commands, table_of
 from flows.planning import plan_in
-from flows.progress import shown
+from flows.progress import console, shown
 from pipeline.config import PipelineConfig
 from pipeline.core.stage import Step
 from pipeline.core.store import Store
@@ -29,15 +29,15 @@ QUIET = {
 
 def run_config(config: PipelineConfig, until: str | None) -> None:
     """Make everything that a config asks for, up to and with a stage, and print what became of it."""
-    console = Console()
+    out = console()
     store = Store(Path(config.run.store).absolute()).open()
-    outcomes = _hits(plan_in(store, config.recipe, until), store) or _run(config, until, store, console)
-    console.print(table_of(outcomes, config.run.country))
+    outcomes = _hits(plan_in(store, config.recipe, until), store) or _run(config, until, store, out)
+    out.print(table_of(outcomes, config.run.country))
     for line in findings(outcomes):
-        console.print(line, highlight=False)
-    console.print("next:")
+        out.print(line, highlight=False, soft_wrap=True)
+    out.print("next:")
     for command in next_commands(outcomes, config.run.store):
-        console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
+        out.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _hits(steps: Sequence[Step], store: Store) -> list[Outcome]:
@@ -46,7 +46,7 @@ def _hits(steps: Sequence[Step], store: Store) -> list[Outcome]:
     return found if len(found) == len(steps) else []
 
 
-def _run(config: PipelineConfig, until: str | None, store: Store, console: Console) -> list[Outcome]:
+def _run(config: PipelineConfig, until: str | None, store: Store, out: Console) -> list[Outcome]:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     if "PREFECT_API_URL" not in os.environ:
@@ -54,7 +54,7 @@ def _run(config: PipelineConfig, until: str | None, store: Store, console: Conso
     logging.captureWarnings(True)
     from flows.pretraining import PROGRESS, pretraining
 
-    with shown(console) as progress:
+    with shown(out) as progress:
         token = PROGRESS.set(progress)
         try:
             return pretraining.with_options(flow_run_name=config.recipe.name)(config, until)

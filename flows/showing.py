@@ -4,10 +4,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from flows.outcome import duration
+from flows.progress import console
 from pipeline.core.errors import ConfigError
 from pipeline.core.stage import Step
 from pipeline.core.store import Artifact, Store
@@ -24,7 +24,7 @@ def show_plan(steps: Sequence[Step], store: Store) -> None:
             f"{len(files)} files ({role})" for role, files in step.sources.items()
         ]
         table.add_row(step.name, f"{step.label}/{step.key}", found, ", ".join(inputs))
-    Console().print(table)
+    console().print(table)
 
 
 def _draft(step: Step, store: Store) -> str:
@@ -40,21 +40,21 @@ def show_artifacts(store: Store, label: str | None) -> None:
         made = artifact.manifest["made"]
         name = f"{artifact.label}/{artifact.key}"
         table.add_row(name, made["at"][:16], duration(made["duration_s"]), size(artifact.size_bytes), _facts(artifact))
-    Console().print(table)
+    console().print(table)
 
 
 def show_artifact(store: Store, artifact: Artifact) -> None:
     """Print all that is known of one artifact."""
-    console = Console()
+    out = console()
     manifest = artifact.manifest
-    console.print(f"[bold]{artifact.label}/{artifact.key}[/bold]  {artifact.path}", highlight=False)
+    out.print(f"[bold]{artifact.label}/{artifact.key}[/bold]  {artifact.path}", highlight=False)
     for name in ("config", "inputs", "sources", "facts", "made"):
-        console.print(f"[bold]{name}[/bold]")
-        console.print_json(json.dumps(manifest[name]))
+        out.print(f"[bold]{name}[/bold]")
+        out.print_json(json.dumps(manifest[name]))
     table = Table("file", "bytes", "rows", "sha256", box=None, pad_edge=False)
     for entry in manifest["files"]:
         table.add_row(entry["name"], f"{entry['bytes']:,}", str(entry.get("rows", "")), entry["sha256"][:16])
-    console.print(table)
+    out.print(table)
 
 
 def show_why(label: str, steps: Sequence[Step], store: Store) -> None:
@@ -66,9 +66,9 @@ def show_why(label: str, steps: Sequence[Step], store: Store) -> None:
     if not wanted:
         names = ", ".join(dict.fromkeys(step.label for step in steps))
         raise ConfigError(f"{label}: is not a stage of this plan; it has {names}")
-    console = Console()
+    out = console()
     for step in wanted:
-        console.print(_why(step, store), highlight=False, markup=False)
+        out.print(_why(step, store), highlight=False, markup=False)
 
 
 def _why(step: Step, store: Store) -> str:

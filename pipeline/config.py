@@ -272,7 +272,7 @@ def load(paths: Sequence[Path], overrides: Sequence[str] = ()) -> PipelineConfig
 
     Raises: ConfigError for a missing file, an unknown key (with the nearest known one), a wrong value.
     """
-    return validated(PipelineConfig, read_tree(paths, overrides))
+    return validated(PipelineConfig, read_tree(PipelineConfig().model_dump(mode="json"), paths, overrides))
 
 
 def _too_long(recipe: Recipe) -> list[str]:

@@ -44,11 +44,13 @@ def locate(path: str) -> Path:
 
     The package is found, not imported.
 
-    Raises: ConfigError if the package is not installed.
+    Raises: ConfigError if the package is not installed, or the path names none.
     """
     if not path.startswith(PACKAGE):
         return Path(path).expanduser()
     name, _, inner = path.removeprefix(PACKAGE).partition("/")
+    if not name.isidentifier():  # a dotted name would be imported to be found
+        raise ConfigError(f"{path}: names no package; write {PACKAGE}NAME/inner/path")
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         raise ConfigError(

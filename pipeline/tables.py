@@ -1,6 +1,7 @@
 """The data dictionary: Arrow schemas that cross the border of a stage."""
 
 from enum import IntEnum
+from typing import Any
 
 import pyarrow as pa
 
@@ -33,14 +34,14 @@ def examples_schema(vocab_size: int, *, static_masks: bool) -> pa.Schema:
     With static masks `ids` is masked already, and `masked_at` and `masked_ids` say where and what stood there.
     """
     token = pa.uint16() if vocab_size <= 1 << 16 else pa.uint32()
-    fields = [
+    fields: list[pa.Field[Any]] = [
         pa.field("ids", pa.list_(token), nullable=False),
         pa.field("second_at", pa.uint16(), nullable=False),
         pa.field("label", pa.uint8(), nullable=False),
         pa.field("first_row", pa.int32(), nullable=False),
         pa.field("second_row", pa.int32(), nullable=False),
     ]
-    masked = [
+    masked: list[pa.Field[Any]] = [
         pa.field("masked_at", pa.list_(pa.uint16()), nullable=False),
         pa.field("masked_ids", pa.list_(token), nullable=False),
     ]

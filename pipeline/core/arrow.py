@@ -1,6 +1,7 @@
 """Arrow IPC files: written once in fixed-size batches so that equal rows give equal bytes, read by memory map."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -72,17 +73,16 @@ def read_table(path: Path) -> pa.Table:
 
     Raises: DataError if the file is not a whole Arrow IPC file.
     """
-    try:
-        with pa.memory_map(str(path), "r") as source:
-            return pa.ipc.open_file(source).read_all()
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path}: not a whole Arrow file ({error}); make it again") from error
+    with _opened(path) as reader:
+        return reader.read_all()
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of an Arrow IPC file, one batch in memory at a time."""
-    with pa.memory_map(str(path), "r") as source:
-        reader = pa.ipc.open_file(source)
+    """Yield the rows of an Arrow IPC file, one batch in memory at a time.
+
+    Raises: DataError if the file is not a whole Arrow IPC file.
+    """
+    with _opened(path) as reader:
         for at in range(reader.num_record_batches):
             yield from reader.get_batch(at).to_pylist()
 
@@ -93,6 +93,14 @@ def rows_of(path: Path) -> int | None:
         return int(pq.read_metadata(path).num_rows)
     if path.suffix != ".arrow":
         return None
-    with pa.memory_map(str(path), "r") as source:
-        reader = pa.ipc.open_file(source)
+    with _opened(path) as reader:
         return sum(reader.get_batch(at).num_rows for at in range(reader.num_record_batches))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pa.RecordBatchFileReader]:
+    try:
+        with pa.memory_map(str(path), "r") as source:
+            yield pa.ipc.open_file(source)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path}: not a whole Arrow file ({error}); make it again") from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.errors import StoreError
+from pipeline.core.errors import DataError, StoreError
 
 BLOCK_BYTES = 1 << 20
 
@@ -49,24 +49,32 @@ class Digests:
         self._known: dict[str, str] = dict(_remembered(memory))
 
     def describe(self, paths: Iterable[Path]) -> tuple[SourceFile, ...]:
-        """Describe files found together; they are named by their path below the folder they share."""
+        """Describe files found together; they are named by their path below the folder they share.
+
+        Raises: DataError if one cannot be read.
+        """
         listed = list(paths)
         top = Path(os.path.commonpath([path.parent for path in listed])) if listed else Path()
         return tuple(self._describe(path, path.relative_to(top).as_posix()) for path in listed)
 
     def _describe(self, path: Path, name: str) -> SourceFile:
-        stat = path.stat()
-        mark = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ino}"
-        if mark not in self._known:
-            self._known[mark] = sha256_of(path)
-            self._remember(mark)
-        return SourceFile(name, path.absolute(), stat.st_size, self._known[mark])
+        try:
+            stat = path.stat()
+            mark = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ino}"
+            digest = self._known.get(mark) or sha256_of(path)
+        except OSError as error:
+            raise DataError(
+                f"{path}: cannot be read ({error.strerror}); check that it is there and readable"
+            ) from error
+        self._remember(mark, digest)
+        return SourceFile(name, path.absolute(), stat.st_size, digest)
 
-    def _remember(self, mark: str) -> None:
-        if not self._memory.parent.is_dir():
-            return  # no store yet: `pretrace plan` makes none
+    def _remember(self, mark: str, digest: str) -> None:
+        if mark in self._known or not self._memory.parent.is_dir():
+            return  # known, or no store yet: `pretrace plan` makes none
+        self._known[mark] = digest
         with self._memory.open("a", encoding="utf-8") as file:
-            file.write(json.dumps([mark, self._known[mark]]) + "\n")
+            file.write(json.dumps([mark, digest]) + "\n")
 
 
 def _remembered(memory: Path) -> Iterable[tuple[str, str]]:

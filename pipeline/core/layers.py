@@ -1,10 +1,11 @@
-"""Settings in layers: YAML files left to right, then `a.b=c` overrides, then one check of the whole tree.
+"""Settings in layers: defaults, YAML files left to right, then `a.b=c` overrides, then one check of the whole tree.
 
 A mistake becomes one sentence that opens with the dotted setting.
 """
 
 import difflib
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,12 +17,14 @@ from pipeline.core.errors import ConfigError
 Root = TypeVar("Root", bound=BaseModel)
 
 
-def read_tree(paths: Sequence[Path], overrides: Sequence[str]) -> dict[str, Any]:
-    """Read YAML files left to right, later ones over earlier ones, and apply overrides; lists are replaced whole.
+def read_tree(defaults: Mapping[str, Any], paths: Sequence[Path], overrides: Sequence[str]) -> dict[str, Any]:
+    """Lay YAML files over the defaults, later ones over earlier ones, and apply overrides.
+
+    A file replaces a list whole; an override reaches into one, also into a list of the defaults.
 
     Raises: ConfigError for a file that is missing or no YAML, or an override that is none or leads nowhere.
     """
-    tree: dict[str, Any] = {}
+    tree = dict(deepcopy(defaults))
     for path in paths:
         tree = _laid_over(tree, _read(path))
     for override in overrides:
@@ -96,8 +99,11 @@ def _assign(here: Any, leaf: str, value: Any, path: str) -> None:
 
 def _no_such_place(here: Any, name: str, path: str) -> str:
     if isinstance(here, list):
-        return f"{path}: there is no item {name}; the files give {len(here)}, counted from 0"
-    return f"{path}: nothing lies below {name}'s parent, which is {here!r}"
+        return (
+            f"{path}: there is no item {name} in a list of {len(here)}; items count from 0, a YAML file can give more"
+        )
+    parent = path.partition(f".{name}")[0]
+    return f"{path}: {parent} is {here!r} and holds no {name}; set {parent} itself"
 
 
 def _sentence(error: ValidationError, root: type[BaseModel]) -> str:

@@ -48,6 +48,6 @@ def fill_masks(weights: Path, vocabulary: Path, text: str, top: int) -> list[lis
     share_MV = learner.heads["mlm"](hidden_MD, learner.encoder.embeddings.word.weight).softmax(-1)
     best = share_MV.topk(min(top, shape.vocab_size))
     return [
-        [Answer(tokenizer.id_to_token(at), share) for at, share in zip(row, shares, strict=True)]
+        [Answer(str(tokenizer.id_to_token(at)), share) for at, share in zip(row, shares, strict=True)]
         for row, shares in zip(best.indices.tolist(), best.values.tolist(), strict=True)
     ]

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from pipeline.core.errors import DataError
-from pipeline.model.shape import Shape
+from pipeline.model.shape import Shape, read_shape
 
 State = dict[str, Tensor]
 """Parameter name -> tensor."""
@@ -72,14 +72,10 @@ def load(folder: Path) -> tuple[Shape, State]:
 
     Raises: DataError if the folder holds no BERT in safetensors.
     """
-    config_path, weights_path = folder / "config.json", folder / "model.safetensors"
-    for path in (config_path, weights_path):
-        if not path.is_file():
-            raise DataError(f"{path}: missing; expected a Hugging Face folder with config.json and model.safetensors")
-    config = json.loads(config_path.read_text())
-    if config.get("model_type") != "bert":
-        raise DataError(f"{config_path}: model_type={config.get('model_type')!r}, expected 'bert'")
-    return _shape_of(config), _to_own(load_file(weights_path))
+    shape, weights = read_shape(folder), folder / "model.safetensors"
+    if not weights.is_file():
+        raise DataError(f"{weights}: missing; expected a Hugging Face folder with config.json and model.safetensors")
+    return shape, _to_own(load_file(weights))
 
 
 @torch.no_grad()
@@ -182,19 +178,3 @@ def _config_of(shape: Shape, architecture: str, classes_bias_C: Tensor | None) -
         labels = [f"LABEL_{at}" for at in range(len(classes_bias_C))]
         config |= {"id2label": dict(enumerate(labels)), "label2id": {name: at for at, name in enumerate(labels)}}
     return config
-
-
-def _shape_of(config: dict[str, Any]) -> Shape:
-    width, inner = config["hidden_size"], config["intermediate_size"]
-    return Shape(
-        layers=config["num_hidden_layers"],
-        width=width,
-        heads=config["num_attention_heads"],
-        vocab_size=config["vocab_size"],
-        max_positions=config["max_position_embeddings"],
-        intermediate_size=None if inner == 4 * width else inner,
-        type_vocab_size=config.get("type_vocab_size", 2),
-        dropout=config.get("hidden_dropout_prob", 0.1),
-        layer_norm_eps=config.get("layer_norm_eps", 1e-12),
-        initializer_range=config.get("initializer_range", 0.02),
-    )

@@ -1,6 +1,10 @@
 """How large an encoder is, and what it costs. Loads no torch: configs, plans and orders use it too."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.core.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -61,3 +65,29 @@ def flops_per_token(shape: Shape, *, attended: float, predicted_share: float) ->
     matrices = shape.layers * (4 * width * width + 2 * width * shape.intermediate)
     head = width * shape.vocab_size + width * width
     return 6.0 * matrices + 12.0 * shape.layers * width * attended + 6.0 * predicted_share * head
+
+
+def read_shape(folder: Path) -> Shape:
+    """Read the shape of the model in a Hugging Face folder.
+
+    Raises: DataError if it has no config.json, or not one of a BERT.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise DataError(f"{path}: missing; expected a Hugging Face folder with config.json and model.safetensors")
+    config = json.loads(path.read_text(encoding="utf-8"))
+    if config.get("model_type") != "bert":
+        raise DataError(f"{path}: model_type={config.get('model_type')!r}, expected 'bert'")
+    width, inner = config["hidden_size"], config["intermediate_size"]
+    return Shape(
+        layers=config["num_hidden_layers"],
+        width=width,
+        heads=config["num_attention_heads"],
+        vocab_size=config["vocab_size"],
+        max_positions=config["max_position_embeddings"],
+        intermediate_size=None if inner == 4 * width else inner,
+        type_vocab_size=config.get("type_vocab_size", 2),
+        dropout=config.get("hidden_dropout_prob", 0.1),
+        layer_norm_eps=config.get("layer_norm_eps", 1e-12),
+        initializer_range=config.get("initializer_range", 0.02),
+    )

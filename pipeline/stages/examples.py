@@ -44,9 +44,7 @@ class MakeShard:
     def what(self) -> dict[str, Any]:
         """Give what its examples depend on."""
         paths = ("documents", "tokenizer")
-        return {name: value for name, value in vars(self).items() if name not in paths} | {
-            "config": self.config.what()
-        }
+        return {name: value for name, value in vars(self).items() if name not in paths} | {"config": self.config.what()}
 
 
 @stage(version=1)
@@ -144,18 +142,19 @@ def _static_masks(
 
 def _is_held_out(document: str, fraction: float) -> bool:
     """Decide by the id's first bits; the shard is drawn from its last ones."""
-    return int(document[: HELD_OUT_BITS // 4], 16) < fraction * 2**HELD_OUT_BITS
+    return int(document[: HELD_OUT_BITS // 4], 16) < fraction * (1 << HELD_OUT_BITS)
 
 
 def _describe(table: "pa.Table") -> Facts:
+    import numpy as np
     import pyarrow.compute as pc
 
-    labels = {int(entry["values"]): int(entry["counts"]) for entry in pc.value_counts(table["label"]).to_pylist()}
+    labels = np.bincount(table["label"].to_numpy(), minlength=len(Next))
     tokens = int(pc.sum(pc.list_value_length(table["ids"])).as_py() or 0)
     return {
         "examples": table.num_rows,
         "tokens": tokens,
-        **{f"{label.name.lower()}_pairs": labels.get(label, 0) for label in Next},
+        **{f"{label.name.lower()}_pairs": int(labels[label]) for label in Next},
     }
 
 
@@ -163,8 +162,9 @@ def _write_unigrams(out: Path, vocab_size: int) -> None:
     """Count how often each token stands in the examples to train on."""
     import numpy as np
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    ids_N = read_table(out / "train.arrow")["ids"].combine_chunks().flatten().to_numpy()
+    ids_N = pc.list_flatten(read_table(out / "train.arrow")["ids"]).to_numpy()
     counts_V = np.bincount(ids_N, minlength=vocab_size)
     write_table(out / "unigrams.arrow", pa.table({"count": pa.array(counts_V, pa.int64())}), codec="zstd")
 

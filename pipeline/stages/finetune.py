@@ -1,20 +1,20 @@
 """Pretrained weights to scores on one labelled task: rows are encoded, ranks train, what they predict is written down."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import FinetuneSlice
-from pipeline.core.arrow import write_rows
+from pipeline.core.arrow import read_table, write_rows
 from pipeline.core.compute import Facts, Piece
 from pipeline.core.errors import DataError
-from pipeline.core.files import read_json
+from pipeline.core.files import read_json, write_json
 from pipeline.core.seeds import rng
 from pipeline.core.stage import Context, stage
 from pipeline.tables import labelled_schema
 from pipeline.tasks import TASKS, Row
+from pipeline.tasks.metrics import METRICS
 
 if TYPE_CHECKING:
     from pipeline.training.order import Order
@@ -61,8 +61,7 @@ def finetune(cfg: FinetuneSlice, ctx: Context) -> Facts:
     order.write(path)
     follower = Follower(ctx.work / "curve.jsonl", _steps(cfg, rows), ctx.track.metrics, ctx.show)
     ctx.compute.gang(ENTRY, path, follower.poll)
-    result = read_json(ctx.work / "result.json")
-    return _report(cfg, ctx.out, rows, result)
+    return _report(cfg, ctx, rows)
 
 
 def encode_rows(job: EncodeRows, out: Path) -> Facts:
@@ -129,8 +128,23 @@ def _order(cfg: FinetuneSlice, ctx: Context, rows: Piece) -> "Order":
     )
 
 
-def _report(cfg: FinetuneSlice, out: Path, rows: Piece, result: dict[str, Any]) -> Facts:
-    """Put texts beside predictions and scores into one small file."""
-    scores = {"task": cfg.task, "rows": dict(rows.facts), **result}
-    (out / "scores.json").write_text(json.dumps(scores, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    return scores
+def _report(cfg: FinetuneSlice, ctx: Context, rows: Piece) -> Facts:
+    """Put texts beside the predictions, and the scores into one small file."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    path, result = ctx.out / "predictions.parquet", ctx.out / "result.json"
+    predicted = pq.read_table(path)
+    splits = [split for split in ("dev", "test") if split in rows.facts]
+    texts = pa.concat_tables([read_table(rows.file(f"{split}.arrow")).select(["first", "second"]) for split in splits])
+    for name in texts.column_names:
+        predicted = predicted.append_column(name, texts[name])
+    pq.write_table(predicted, path)
+    dev = predicted.filter(pc.field("split") == "dev")
+    labels, answers = (dev[name].to_numpy().tolist() for name in ("label", "predicted"))
+    scores = {name: METRICS[name](labels, answers) for name in TASKS[cfg.task].metrics}
+    report = {"task": cfg.task, "rows": dict(rows.facts), "dev": scores, **read_json(result)}
+    write_json(ctx.out / "scores.json", report)
+    result.unlink()
+    return {**report, "measured": read_json(ctx.work / "measured.json")}

@@ -30,7 +30,8 @@ def pretrain(cfg: PretrainSlice, ctx: Context) -> Facts:
     total = sum(phase.steps for phase in cfg.phases)
     follower = Follower(ctx.work / "curve.jsonl", total, ctx.track.metrics, ctx.show)
     ctx.compute.gang(ENTRY, path, follower.poll)
-    return {**read_json(ctx.work / "result.json"), "unigram_entropy_nats": _entropy(cfg, ctx)}
+    measured = read_json(ctx.work / "measured.json")
+    return {**read_json(ctx.out / "result.json"), "unigram_entropy_nats": _entropy(cfg, ctx), "measured": measured}
 
 
 def _order(cfg: PretrainSlice, ctx: Context) -> "Order":

@@ -9,11 +9,13 @@ from pipeline.tasks.lines import numbered
 from pipeline.tasks.task import Row, Split, Task
 
 MARK = "__label__"
+LEGACY = "cp1252"
+"""The reviews of Pang and Lee 2005 hold dashes and accents in it, and circulate so."""
 
 
 def labelled_lines(summary: str, labels: tuple[str, ...]) -> Task:
     """Describe a task whose rows are lines that begin with their label."""
-    return Task(summary, labels, find_file, partial(read_lines, labels=labels))
+    return Task(summary, labels, ("accuracy",), find_file, partial(read_lines, labels=labels))
 
 
 def find_file(path: Path) -> dict[Split, Path]:
@@ -31,7 +33,7 @@ def read_lines(path: Path, *, labels: Sequence[str]) -> Iterator[Row]:
 
     Raises: DataError for a line without a label, or with one that the task does not have.
     """
-    for number, line in numbered(path):
+    for number, line in numbered(path, legacy=LEGACY):
         mark, _, text = line.strip().partition(" ")
         if not mark:
             continue

@@ -17,7 +17,7 @@ SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 def glue(summary: str, texts: tuple[str, ...], labels: tuple[str, ...], *, label_column: str = "label") -> Task:
     """Describe a GLUE classification task by its columns and labels."""
     read = partial(read_tsv, texts=texts, label_column=label_column, labels=labels)
-    return Task(summary, labels, find_splits, read)
+    return Task(summary, labels, ("accuracy",), find_splits, read)
 
 
 def find_splits(folder: Path) -> dict[Split, Path]:

@@ -30,5 +30,6 @@ class Task:
 
     summary: str
     labels: tuple[str, ...]
+    metrics: tuple[str, ...]  # names in METRICS; the first is the one that is reported
     find: Callable[[Path], dict[Split, Path]]
     read: Callable[[Path], Iterator[Row]]

@@ -60,5 +60,7 @@ class Follower:
             self._first = (now, self._tokens)
         seconds, tokens = now - self._first[0], self._tokens - self._first[1]
         rate = [f"{tokens / seconds:,.0f} tokens/s"] if seconds > 1 else []
-        losses = [name for name in ("loss", "held_out_mlm_loss", "held_out_classification_accuracy") if name in self._newest]
+        losses = [
+            name for name in ("loss", "held_out_mlm_loss", "held_out_classification_accuracy") if name in self._newest
+        ]
         return " ".join([*(f"{name} {self._newest[name]:.3f}" for name in losses), *rate])

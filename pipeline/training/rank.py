@@ -6,15 +6,14 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 from pipeline.core.errors import PretraceError
-from pipeline.training.order import Order, order_of
+from pipeline.training.order import Order
 
 
-def train(plain: dict[str, Any]) -> None:
-    """Carry out an order given as plain JSON values; the entry point of a gang of ranks."""
-    carry_out(order_of(plain))
+def train(order: Path) -> None:
+    """Carry out the order in a file; the entry point of a gang of ranks."""
+    carry_out(Order.read(order))
 
 
 def carry_out(order: Order) -> None:

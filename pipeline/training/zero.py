@@ -121,7 +121,7 @@ class Engine:
         """
         import deepspeed
 
-        _check(run, precision)
+        check(run, precision)
         self.stage, self.ranks, self.clip = run.zero_stage, ranks, optimizer.clip
         state = _share(module, state, ranks)
         self._engine, *_ = deepspeed.initialize(
@@ -246,7 +246,11 @@ class Engine:
         return bool(self._engine.fp16_enabled())
 
 
-def _check(run: Running, precision: Precision) -> None:
+def check(run: Running, precision: Precision) -> None:
+    """Refuse settings that DeepSpeed cannot combine.
+
+    Raises: ConfigError naming the setting.
+    """
     if run.zero_stage == 0 and precision != "float32":
         raise ConfigError(f"order.precision={precision} with order.run.zero_stage=0: use zero_stage 1, 2 or 3")
     if run.offload == "optimizer" and run.zero_stage == 0:

@@ -27,6 +27,12 @@ SHAPES = {
 }
 
 
+_CONFIG = {
+    "hidden_size": 8, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 9,
+    "max_position_embeddings": 4,
+}  # fmt: skip
+
+
 def _learner(shape: Shape, objectives: dict[str, Objective]) -> Learner:
     learner = Learner(shape, objectives).eval()
     initialize(learner, shape, seed=3)
@@ -169,8 +175,10 @@ def test_a_folder_that_is_no_bert_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"config\.json: missing"):
         huggingface.load(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "roberta"}')
-    (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(DataError, match="model_type='roberta', expected 'bert'"):
+        huggingface.load(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", **_CONFIG}))
+    with pytest.raises(DataError, match=r"model\.safetensors: missing"):
         huggingface.load(tmp_path)
 
 

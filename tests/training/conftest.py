@@ -83,6 +83,11 @@ class Ended:
     exit_codes: list[int | None]
     log: str
 
+    def well(self) -> bool:
+        """Tell whether all ranks ended well; if not, why is the message of the failed test."""
+        assert not any(self.exit_codes), self.log or self.exit_codes
+        return True
+
 
 Launch = Callable[..., Ended]
 
@@ -105,8 +110,11 @@ def launch(forks: ForkServerContext, tmp_path: Path) -> Launch:
 
     def launch(order: Order, ranks: int = 1, death: Death | None = None) -> Ended:
         logs, port = [tmp_path / f"rank-{rank}.log" for rank in range(ranks)], _free_port()
+        order.write(tmp_path / "order.json")
         places = [Place(rank, ranks, port, log) for rank, log in enumerate(logs)]
-        processes = [forks.Process(target=one_rank.run, args=(order.as_dict(), place, death)) for place in places]
+        processes = [
+            forks.Process(target=one_rank.run, args=(tmp_path / "order.json", place, death)) for place in places
+        ]
         for log in logs:
             log.unlink(missing_ok=True)
         for process in processes:

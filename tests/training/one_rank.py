@@ -23,7 +23,7 @@ class Place:
     log: Path
 
 
-def run(plain: dict[str, Any], place: Place, death: Death | None) -> None:
+def run(order: Path, place: Place, death: Death | None) -> None:
     """Join as torchrun would have it, and train; a traceback goes to the log."""
     os.environ |= {"RANK": str(place.rank), "WORLD_SIZE": str(place.count), "LOCAL_RANK": str(place.rank)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(place.port)}
@@ -32,20 +32,20 @@ def run(plain: dict[str, Any], place: Place, death: Death | None) -> None:
 
         if death is not None:
             _die_in(*death)
-        train(plain)
+        train(order)
     except Exception as error:  # noqa: BLE001  # the test looks into the log
         place.log.write_text(traceback.format_exc())
         sys.exit(getattr(error, "exit_code", 1))
 
 
-def run_in_a_group(plain: dict[str, Any]) -> None:
+def run_in_a_group(order: Path) -> None:
     """Train where somebody else, such as Ray Train, has made the process group, and check that it is still there."""
     import torch.distributed as dist
 
     from pipeline.training.rank import train
 
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    train(plain)
+    train(order)
     dist.barrier()
 
 

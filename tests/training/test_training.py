@@ -31,8 +31,7 @@ def _without_dropout(order: Order) -> Order:
 
 
 def _run(launch: Launch, order: Order, ranks: int = 1) -> Order:
-    ended = launch(order, ranks)
-    assert ended.exit_codes == [0] * ranks, ended.log
+    assert launch(order, ranks).well()
     return order
 
 
@@ -184,8 +183,11 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_a_reason(order: Order, laun
     assert "lower optimizer.learning_rate=1e+30" in ended.log
 
 
-def test_a_process_group_that_is_there_is_used_and_left_alone(order: Order, forks: ForkServerContext) -> None:
-    process = forks.Process(target=one_rank.run_in_a_group, args=(order.as_dict(),))
+def test_a_process_group_that_is_there_is_used_and_left_alone(
+    order: Order, forks: ForkServerContext, tmp_path: Path
+) -> None:
+    order.write(tmp_path / "order.json")
+    process = forks.Process(target=one_rank.run_in_a_group, args=(tmp_path / "order.json",))
     process.start()
     process.join(LIMIT_SECONDS)
     assert process.exitcode == 0

@@ -1,0 +1,124 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cluster.embedded import PARENT, PREFIX, ROOT, Embedded, Mark, reap
+from pipeline.core.errors import ComputeError
+from pipeline.core.files import read_json, write_json
+
+WAIT_SECONDS = 120
+
+
+def mark_of(process: psutil.Process) -> Mark:
+    return {"pid": process.pid, "created": process.create_time()}
+
+
+def note_of(state: Path) -> Path:
+    return next(iter(state.glob("ray-*.json")))
+
+
+@pytest.fixture
+def leftover() -> Iterator[psutil.Process]:
+    with subprocess.Popen(["sleep", "600"]) as child:
+        yield psutil.Process(child.pid)
+        child.kill()
+
+
+@pytest.fixture
+def dead() -> Mark:
+    with subprocess.Popen(["sleep", "600"]) as child:
+        mark = mark_of(psutil.Process(child.pid))
+        child.kill()
+    return mark
+
+
+def write_note(state: Path, driver: Mark, process: Mark, folder: str) -> None:
+    name = f"ray-{socket.gethostname()}-{driver['pid']}.json"
+    write_json(state / name, {"driver": driver, "processes": [process], "folder": folder})
+
+
+def test_leftovers_of_a_dead_driver_are_ended(tmp_path: Path, leftover: psutil.Process, dead: Mark) -> None:
+    folder = PARENT / f"{PREFIX}test-{os.getpid()}"
+    folder.mkdir()
+    write_note(tmp_path, dead, mark_of(leftover), str(folder))
+    reap(tmp_path)
+    leftover.wait(timeout=10)
+    assert not folder.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_living_driver_started_is_left_alone(tmp_path: Path, leftover: psutil.Process) -> None:
+    write_note(tmp_path, mark_of(psutil.Process()), mark_of(leftover), str(tmp_path))
+    reap(tmp_path)
+    assert leftover.is_running()
+    assert note_of(tmp_path).exists()
+
+
+def test_a_later_process_with_the_same_id_and_a_folder_of_others_are_left_alone(
+    tmp_path: Path, leftover: psutil.Process, dead: Mark
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    write_note(tmp_path, dead, {"pid": leftover.pid, "created": leftover.create_time() - 60}, str(mine))
+    reap(tmp_path)
+    assert leftover.is_running()
+    assert mine.exists()
+
+
+@pytest.mark.slow
+def test_a_ray_that_does_not_start_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(ComputeError, match=r"an embedded Ray did not start there: .*'CPU': -1"):
+        Embedded(-1, tmp_path, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A driver whose two workers are at work, started in a folder that is not the repository."""
+    command = [sys.executable, "-m", "tests.cluster.driver", "none", "2", "waits", str(tmp_path)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True) as process:
+        until(lambda: len(list(tmp_path.glob("notes/*"))) == 2)
+        yield process
+        process.kill()
+
+
+def until(true: object) -> None:
+    assert callable(true)
+    end = time.monotonic() + WAIT_SECONDS
+    while not true():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+
+
+def family(driver: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(driver.pid).children(recursive=True)
+
+
+@pytest.mark.slow
+def test_nothing_outlives_a_killed_driver(tmp_path: Path, driver: subprocess.Popen[str]) -> None:
+    children, folder = family(driver), Path(read_json(note_of(tmp_path / "state"))["folder"])
+    assert len(children) > 8
+    driver.kill()
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert alive == []
+    until(lambda: not list((tmp_path / "state").iterdir()))
+    assert not folder.exists()
+
+
+@pytest.mark.slow
+def test_a_driver_that_is_interrupted_leaves_nothing(tmp_path: Path, driver: subprocess.Popen[str]) -> None:
+    children = family(driver)
+    driver.send_signal(signal.SIGINT)
+    assert driver.wait(timeout=60) != 0
+    assert not any(child.is_running() for child in children)
+    assert list((tmp_path / "state").iterdir()) == []
+    assert list((tmp_path / "pieces").iterdir()) == []

@@ -1,0 +1,91 @@
+"""A cluster that is already there: its head runs here, drivers join it from processes of their own."""
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cluster.embedded import ROOT
+from pipeline.core.compute import in_turn
+from tests.cluster.entries import Item, square
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Head:
+    address: str
+    token: str
+
+    def driver(self, folder: Path, token: str, address: str = "") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "tests.cluster.driver", address or self.address, "1", "none", str(folder)]
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_TOKEN": token}
+        env.pop("RAY_AUTH_MODE", None)
+        return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=180, check=False)
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[Head]:
+    port, token = free_port(), secrets.token_hex(32)
+    env = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token, "RAY_USAGE_STATS_ENABLED": "0"}
+    with tempfile.TemporaryDirectory(prefix="pretrace-head-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        command = start_command(port, folder)
+        with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+            assert process.stdout
+            assert any("Ray runtime started" in line for line in process.stdout), "the head did not start"
+            yield Head(f"127.0.0.1:{port}", token)
+            end(psutil.Process(process.pid))
+
+
+def start_command(port: int, folder: str) -> list[str]:
+    """Start a head of its own, on ports that nobody uses."""
+    where = ["--node-ip-address=127.0.0.1", f"--port={port}", f"--ray-client-server-port={free_port()}"]
+    others = ["--dashboard-agent-listen-port=0", "--min-worker-port=0", "--max-worker-port=0"]
+    small = ["--num-cpus=2", "--include-dashboard=false", "--object-store-memory=100000000", f"--temp-dir={folder}"]
+    return [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", *where, *others, *small]
+
+
+def end(top: psutil.Process) -> None:
+    every = [top, *top.children(recursive=True)]
+    for process in every:
+        process.kill()
+    psutil.wait_procs(every, timeout=20)
+
+
+def test_a_cluster_makes_the_same_pieces_with_one_worker(head: Head, tmp_path: Path) -> None:
+    joined = head.driver(tmp_path, head.token)
+    assert joined.returncode == 0, joined.stderr
+    items = [Item(number, tmp_path / "notes") for number in range(4)]
+    alone = in_turn(square, items, [tmp_path / "alone" / str(item.number) for item in items], lambda done: None)
+    assert json.loads(joined.stdout) == [dict(piece.files) for piece in alone]
+    assert list(tmp_path.glob("state/*")) == []
+
+
+def test_a_cluster_with_another_token_is_not_joined(head: Head, tmp_path: Path) -> None:
+    refused = head.driver(tmp_path, "0" * 64)
+    assert (
+        f"ComputeError: run.ray_address={head.address}: the cluster does not take this host's token" in refused.stderr
+    )
+    assert refused.returncode == 1
+
+
+def test_an_address_without_a_cluster_says_so(head: Head, tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    refused = head.driver(tmp_path, head.token, address)
+    assert f"ComputeError: run.ray_address={address}: " in refused.stderr
+    assert f"ray start --address={address}" in refused.stderr

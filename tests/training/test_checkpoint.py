@@ -1,0 +1,98 @@
+"""Checkpoints as files: what counts as one, and which is taken."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.training.checkpoint import State, newest, write
+
+
+def _state(number: float) -> State:
+    weights = {"a": torch.full((3, 2), number), "b": torch.tensor([number])}
+    return State(int(number), {"cur_scale": 4.0}, weights, {name: one / 2 for name, one in weights.items()}, weights)
+
+
+def _write(work: Path, *steps: int, order: str = "x", keep: int = 9) -> None:
+    for step in steps:
+        write(work, _state(step), step=step, order=order, keep=keep)
+
+
+def _folder(work: Path, step: int) -> Path:
+    return work / "checkpoints" / f"step-{step:08d}"
+
+
+def test_a_state_comes_back_exactly(tmp_path: Path) -> None:
+    _write(tmp_path, 7)
+    found = newest(tmp_path, order="x", until=7)
+    assert found.rejected == ()
+    assert found.checkpoint is not None
+    assert found.checkpoint.step == 7
+    loaded, expected = found.checkpoint.load(), _state(7)
+    assert (loaded.updates, loaded.loss_scale) == (expected.updates, expected.loss_scale)
+    for kind in ("weights", "first_moments", "second_moments"):
+        for name, tensor in getattr(expected, kind).items():
+            assert torch.equal(getattr(loaded, kind)[name], tensor)
+
+
+def test_nothing_is_found_where_nothing_was_written(tmp_path: Path) -> None:
+    assert newest(tmp_path, order="x", until=9).checkpoint is None
+
+
+def test_only_the_last_are_kept(tmp_path: Path) -> None:
+    _write(tmp_path, 1, 2, 3, 4, keep=2)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-00000003", "step-00000004"]
+
+
+def test_what_a_killed_writer_left_is_no_checkpoint(tmp_path: Path) -> None:
+    _write(tmp_path, 1)
+    _folder(tmp_path, 1).rename(tmp_path / "checkpoints" / ".draft-00000002")
+    assert newest(tmp_path, order="x", until=9).checkpoint is None
+    _write(tmp_path, 2)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000002"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "cannot be read"),
+        ("{", "cannot be read"),
+        ("[]", "cannot be read"),
+        (json.dumps({"format": 0}), "format 0, expected 1"),
+    ],
+)
+def test_one_without_its_names_is_passed_over(content: str | None, reason: str, tmp_path: Path) -> None:
+    _write(tmp_path, 1, 2)
+    path = _folder(tmp_path, 2) / "checkpoint.json"
+    path.unlink() if content is None else path.write_text(content)
+    found = newest(tmp_path, order="x", until=9)
+    assert found.checkpoint is not None
+    assert found.checkpoint.step == 1
+    assert reason in found.rejected[0]
+
+
+def test_one_of_another_order_or_beyond_the_journal_is_passed_over(tmp_path: Path) -> None:
+    _write(tmp_path, 1, 2)
+    _write(tmp_path, 3, order="y")
+    found = newest(tmp_path, order="x", until=1)
+    assert found.checkpoint is not None
+    assert found.checkpoint.step == 1
+    assert found.rejected == (
+        "step-00000003: made for another order (y, this one is x)",
+        "step-00000002: the curve journal ends at step 1",
+    )
+
+
+def test_a_rejected_one_is_written_over(tmp_path: Path) -> None:
+    _write(tmp_path, 2)
+    (_folder(tmp_path, 2) / "weights.safetensors").write_bytes(b"")
+    _write(tmp_path, 2)
+    assert newest(tmp_path, order="x", until=2).rejected == ()
+
+
+def test_equal_states_give_equal_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        _write(tmp_path / name, 2)
+    for path in _folder(tmp_path / "a", 2).iterdir():
+        assert path.read_bytes() == (_folder(tmp_path / "b", 2) / path.name).read_bytes()

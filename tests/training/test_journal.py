@@ -1,0 +1,64 @@
+"""The curve journal across kills."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.training import journal
+from pipeline.training.journal import Journal
+from pipeline.training.throughput import measured
+
+
+def _write(path: Path, *steps: int) -> None:
+    writer = Journal(path)
+    for step in steps:
+        writer.append({"step": step, "loss": 1.0 / step, "seconds": 0.5})
+        if step % 2 == 0:
+            writer.append({"step": step, "held_out_loss": 2.0})
+    writer.flush(to_disk=True)
+    writer.close()
+
+
+def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "curve.jsonl"
+    _write(path, 1, 2, 3)
+    path.write_text(path.read_text()[:-3])
+    assert journal.last_step(path) == 2
+    assert len(journal.read_lines(path)) == 3
+
+
+def test_cutting_drops_what_came_after_and_writing_goes_on_there(tmp_path: Path) -> None:
+    path = tmp_path / "curve.jsonl"
+    _write(path, 1, 2, 3, 4)
+    journal.cut(path, until=2)
+    _write(path, 3)
+    assert [(line["step"], "loss" in line) for line in journal.read_lines(path)] == [
+        (1, True), (2, True), (2, False), (3, True),
+    ]  # fmt: skip
+
+
+def test_a_gap_ends_what_can_be_relied_on(tmp_path: Path) -> None:
+    _write(tmp_path / "curve.jsonl", 1, 2, 4)
+    assert journal.last_step(tmp_path / "curve.jsonl") == 2
+
+
+def test_there_may_be_no_journal_yet(tmp_path: Path) -> None:
+    assert journal.last_step(tmp_path / "curve.jsonl") == 0
+    journal.cut(tmp_path / "new" / "curve.jsonl", until=0)
+    assert journal.read_lines(tmp_path / "new" / "curve.jsonl") == []
+
+
+def test_the_curve_has_a_row_a_step_and_no_clock(tmp_path: Path) -> None:
+    _write(tmp_path / "curve.jsonl", 1, 2)
+    journal.write_curve(journal.read_lines(tmp_path / "curve.jsonl"), tmp_path / "curve.parquet")
+    assert pq.read_table(tmp_path / "curve.parquet").to_pydict() == {
+        "step": [1, 2], "loss": [1.0, 0.5], "held_out_loss": [None, 2.0],
+    }  # fmt: skip
+
+
+def test_throughput_is_summed_over_the_steps_that_count() -> None:
+    line = {"tokens": 90, "cells": 100, "seconds": 2.0, "data_seconds": 0.5}
+    assert measured([line, line]) == pytest.approx(
+        {"seconds": 4.0, "tokens_per_second": 45.0, "data_share": 0.25, "padding_share": 0.1}
+    )
