@@ -43,7 +43,10 @@ class Workshop:
     def plan(self, sources: list[dict[str, Any]], **settings: Any) -> dict[str, Step]:
         """Plan a small recipe, with sections of it replaced key by key."""
         tree: dict[str, Any] = {**SMALL, **settings}
-        tree = {name: {**SMALL[name], **tree[name]} if isinstance(tree[name], dict) and name in SMALL else tree[name] for name in tree}
+        tree = {
+            name: {**SMALL[name], **tree[name]} if isinstance(tree[name], dict) and name in SMALL else tree[name]
+            for name in tree
+        }
         tree["corpus"] = {**tree["corpus"], "sources": sources}
         steps = plan(Recipe.model_validate(tree), Digests(self.store.root / "digests.jsonl").describe)
         return {step.name: step for step in steps}

@@ -34,7 +34,9 @@ def test_documents_are_split_into_sentences_and_keep_where_they_came_from(worksh
 
 
 def test_equal_documents_of_one_source_are_kept_once(workshop: Workshop) -> None:
-    corpus = workshop.make(workshop.plan(workshop.write({"a.txt": [ONE, TWO, ONE, ONE.replace(". ", ".\n ")]}))["corpus"])
+    corpus = workshop.make(
+        workshop.plan(workshop.write({"a.txt": [ONE, TWO, ONE, ONE.replace(". ", ".\n ")]}))["corpus"]
+    )
     assert texts(corpus) == [(ONE, "a.txt"), (TWO, "a.txt")]
     assert (corpus.manifest["facts"]["documents"], corpus.manifest["facts"]["duplicates"]) == (2, 2)
 
@@ -76,7 +78,9 @@ def test_facts_say_what_the_files_hold(workshop: Workshop, news: list[str]) -> N
     assert sum(entry["rows"] for entry in corpus.manifest["files"]) == len(found)
 
 
-def test_the_same_files_give_the_same_bytes_wherever_they_lie(tmp_path: Path, workshop: Workshop, news: list[str]) -> None:
+def test_the_same_files_give_the_same_bytes_wherever_they_lie(
+    tmp_path: Path, workshop: Workshop, news: list[str]
+) -> None:
     files = {"a.txt": news[:30], "b.txt": news[20:50]}
     here = workshop.make(workshop.plan(workshop.write(files))["corpus"])
     elsewhere = Workshop(tmp_path / "elsewhere", type(workshop.store)(tmp_path / "other store").open())
@@ -146,7 +150,9 @@ def test_all_that_is_skipped_is_counted_and_only_some_listed(workshop: Workshop)
 
 def test_files_without_any_text_are_an_empty_corpus(workshop: Workshop) -> None:
     step = workshop.plan(workshop.write({"a.txt": ["", "  \n "], "b.txt": []}))["corpus"]
-    with pytest.raises(DataError, match=r"^recipe\.corpus\.sources: 2 files hold no document with text; name other files$"):
+    with pytest.raises(
+        DataError, match=r"^recipe\.corpus\.sources: 2 files hold no document with text; name other files$"
+    ):
         workshop.make(step)
     assert workshop.store.find(step) is None
 
