@@ -24,4 +24,4 @@ lint: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
-	$(BIN)/python benchmarks/chain.py
+	$(BIN)/python benchmarks/examples.py

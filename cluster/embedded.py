@@ -20,6 +20,7 @@ from typing import TypedDict
 
 import psutil
 
+from cluster.join import make_token
 from pipeline.core.errors import ComputeError
 from pipeline.core.files import read_json, write_json
 
@@ -58,6 +59,7 @@ class Embedded:
         Raises: ComputeError if it does not start.
         """
         reap(state)
+        make_token()
         state.mkdir(parents=True, exist_ok=True)
         self._note = state / f"ray-{socket.gethostname()}-{os.getpid()}.json"
         self._watchman = _hire_watchman(state)

@@ -54,9 +54,9 @@ class Leader:
 
 def run_group(group: Group, entry: str, order: str) -> dict[int, Exception]:
     """Run `entry` on every rank and return what went wrong, by rank."""
-    from ray.train import ScalingConfig, TrainingFailedError, WorkerGroupError
+    from ray.train import TrainingFailedError, WorkerGroupError
     from ray.train.torch import TorchConfig
-    from ray.train.v2.api.config import FailureConfig, RunConfig  # ray.train names the types of V1
+    from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig  # ray.train names the types of V1
 
     from cluster.trainer import Trainer
 

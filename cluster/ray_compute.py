@@ -9,7 +9,8 @@ import shutil
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -98,9 +99,10 @@ class RayCompute:
         if count:
             done(count)
         made: dict[int, Piece] = {}
-        for index, piece in self._make(fn, items, folders, missing):
-            made[index] = piece
-            done(count + len(made))
+        with closing(self._make(fn, items, folders, missing)) as making:
+            for index, piece in making:
+                made[index] = piece
+                done(count + len(made))
         return [made.get(i) or make_piece(fn, items[i], folder) for i, folder in enumerate(folders)]
 
     def gang(self, entry: str, order: Path, watch: Callable[[], None]) -> None:
@@ -141,7 +143,7 @@ class RayCompute:
 
     def _make(
         self, fn: MakePiece[T], items: Sequence[T], folders: Sequence[Path], missing: list[int]
-    ) -> Iterator[tuple[int, Piece]]:
+    ) -> Generator[tuple[int, Piece], None, None]:
         if not missing:
             return
         ray = self._ray()

@@ -9,10 +9,10 @@ import asyncio
 from typing import Any
 
 from ray.train import Result
-from ray.train.torch import TorchTrainer
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.execution.controller import TrainController
 from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
+from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 
 class FixedSize(FixedScalingPolicy):
@@ -33,6 +33,7 @@ class Trainer(TorchTrainer):
         return [callback for callback in callbacks if not isinstance(callback, PlacementGroupCleanerCallback)]
 
     def _initialize_and_run_controller(self, **parts: Any) -> Result:
-        controller = TrainController(**{**parts, "scaling_policy": FixedSize(self.scaling_config)})
-        asyncio.run(controller.run())
+        policy = FixedSize(self.scaling_config)  # type: ignore[arg-type]  # V2 inherits V1's signature
+        controller = TrainController(**{**parts, "scaling_policy": policy})
+        asyncio.run(controller.run())  # type: ignore[no-untyped-call]
         return controller.get_result()

@@ -1,6 +1,7 @@
 """`pretrace export` and `fill`: a model with its tokenizer, out of the store."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.core.errors import ConfigError
@@ -26,15 +27,21 @@ def model_files(store: Store, artifact: Artifact) -> tuple[Path, Path]:
 def export_model(store: Store, artifact: Artifact, folder: Path) -> list[str]:
     """Write weights, config and tokenizer into a new folder; returns the names of the files.
 
-    Raises: ConfigError if the folder has something in it already.
+    Raises: ConfigError if the folder has something in it already, or cannot be written.
     """
     weights, vocabulary = model_files(store, artifact)
+    tokenizer = store.get(artifact.manifest["inputs"]["tokenizer"])
+    files = [weights / name for name in WEIGHTS] + [vocabulary / entry["name"] for entry in tokenizer.manifest["files"]]
+    try:
+        _copy(files, folder)
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be written ({error.strerror}); name a new folder") from error
+    return [file.name for file in files]
+
+
+def _copy(files: Sequence[Path], folder: Path) -> None:
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder}: is not empty; name a new folder")
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = store.get(artifact.manifest["inputs"]["tokenizer"])
-    names = [(weights, name) for name in WEIGHTS]
-    names += [(vocabulary, entry["name"]) for entry in tokenizer.manifest["files"]]
-    for place, name in names:
-        shutil.copyfile(place / name, folder / name)
-    return [name for _, name in names]
+    for file in files:
+        shutil.copyfile(file, folder / file.name)

@@ -64,6 +64,8 @@ def findings(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def _pretrained(facts: dict[str, float]) -> str:
+    if "held_out_mlm_loss" not in facts:
+        return "pretrain: no held-out MLM loss; recipe.examples.held_out_fraction held no document out"
     loss, entropy = facts["held_out_mlm_loss"], facts["unigram_entropy_nats"]
     verdict = "below" if loss < entropy else "NOT below"
     return f"pretrain: held-out MLM loss {loss:.3f} nats, {verdict} the corpus's unigram entropy of {entropy:.3f} nats"

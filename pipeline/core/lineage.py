@@ -39,7 +39,7 @@ def inherited(cost: Mapping[str, float], inputs: Iterable[Artifact], store: Stor
 def provenance(sources: Mapping[str, tuple[SourceFile, ...]]) -> dict[str, Any]:
     """Say where, when and with what an artifact was made; nothing of it names the artifact."""
     return {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "python": platform.python_version(),

@@ -36,6 +36,10 @@ class Named(Protocol):
         """The folder of its kind."""
 
     @property
+    def name(self) -> str:
+        """What people call it: the label, and what tells it from others of the same label."""
+
+    @property
     def recipe(self) -> dict[str, Any]:
         """The plain data that name it."""
 

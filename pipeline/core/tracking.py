@@ -72,7 +72,7 @@ class MlflowRecorder:
     def hit(self, step: Named, artifact: Artifact) -> None:
         """Show on the parent that a stage was found made, and which run made it."""
         self._client.set_tag(self._parent, f"pretrace.hit.{step.label}.{step.key}", artifact.key)
-        self._row(step.label, artifact, "cached")
+        self._row(step.name, artifact, "cached")
 
     def end(self, status: str) -> None:
         """End the parent run: `FINISHED`, `FAILED` or `KILLED`."""
@@ -92,7 +92,7 @@ class MlflowRecorder:
         finally:
             track.end(status)
         if track.artifact:
-            self._row(step.label, track.artifact, "made")
+            self._row(step.name, track.artifact, "made")
 
     def _resume(self, work: Path) -> str | None:
         note = work / "mlflow.json"
@@ -110,7 +110,7 @@ class MlflowRecorder:
 
         tags = {"mlflow.parentRunId": self._parent, "pretrace.key": step.key, "pretrace.stage": step.label}
         tags |= {f"pretrace.input.{role}": f"{artifact.label}/{artifact.key}" for role, artifact in inputs.items()}
-        run_id = str(self._client.create_run(self.experiment_id, tags=tags, run_name=step.label).info.run_id)
+        run_id = str(self._client.create_run(self.experiment_id, tags=tags, run_name=step.name).info.run_id)
         write_json(work / "mlflow.json", {"uri": without_password(self.uri), "run_id": run_id})
         params = [Param(name, str(value)[:6000]) for name, value in flat(step.recipe["config"]).items()]
         for at in range(0, len(params), PARAMS_A_CALL):

@@ -1,4 +1,4 @@
-"""A driver in a process of its own: maps, says which processes it has, and prints one line of JSON.
+"""A driver in a process of its own: maps, runs one rank if there is a cluster, and prints one line of JSON.
 
 Usage: python -m tests.cluster.driver ADDRESS|none WORKERS FATE FOLDER
 """
@@ -17,6 +17,10 @@ def main(address: str, workers: str, fate: str, folder: Path) -> None:
     place = RayCompute(address=None if address == "none" else address, workers=int(workers), ranks=1, state=state)
     with place as compute:
         pieces = compute.map(square, items, [folder / "pieces" / str(item.number) for item in items], lambda done: None)
+        if address != "none":
+            order = folder / "order.json"
+            order.write_text(json.dumps({"out": str(folder), "fate": fate}))
+            compute.gang("tests.cluster.entries:add_ranks", order, lambda: None)
     print(json.dumps([dict(piece.files) for piece in pieces]))
 
 

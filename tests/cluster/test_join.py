@@ -15,10 +15,9 @@ import psutil
 import pytest
 
 from cluster.embedded import ROOT
+from cluster.join import TOKEN_FILE, make_token
 from pipeline.core.compute import in_turn
 from tests.cluster.entries import Item, square
-
-pytestmark = pytest.mark.slow
 
 
 @dataclass(frozen=True)
@@ -26,9 +25,9 @@ class Head:
     address: str
     token: str
 
-    def driver(self, folder: Path, token: str, address: str = "") -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "tests.cluster.driver", address or self.address, "1", "none", str(folder)]
-        env = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_TOKEN": token}
+    def driver(self, folder: Path, token: str = "") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "tests.cluster.driver", self.address, "1", "none", str(folder)]
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_TOKEN": token or self.token}
         env.pop("RAY_AUTH_MODE", None)
         return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=180, check=False)
 
@@ -54,7 +53,7 @@ def head() -> Iterator[Head]:
 
 def start_command(port: int, folder: str) -> list[str]:
     """Start a head of its own, on ports that nobody uses."""
-    where = ["--node-ip-address=127.0.0.1", f"--port={port}", f"--ray-client-server-port={free_port()}"]
+    where = [f"--port={port}", f"--ray-client-server-port={free_port()}"]
     others = ["--dashboard-agent-listen-port=0", "--min-worker-port=0", "--max-worker-port=0"]
     small = ["--num-cpus=2", "--include-dashboard=false", "--object-store-memory=100000000", f"--temp-dir={folder}"]
     return [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", *where, *others, *small]
@@ -67,15 +66,21 @@ def end(top: psutil.Process) -> None:
     psutil.wait_procs(every, timeout=20)
 
 
-def test_a_cluster_makes_the_same_pieces_with_one_worker(head: Head, tmp_path: Path) -> None:
-    joined = head.driver(tmp_path, head.token)
-    assert joined.returncode == 0, joined.stderr
+@pytest.mark.slow
+def test_a_cluster_makes_the_same_pieces_with_one_worker(
+    head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    joined = head.driver(tmp_path)
+    assert (joined.returncode, joined.stderr) == (0, "")
     items = [Item(number, tmp_path / "notes") for number in range(4)]
     alone = in_turn(square, items, [tmp_path / "alone" / str(item.number) for item in items], lambda done: None)
     assert json.loads(joined.stdout) == [dict(piece.files) for piece in alone]
+    assert json.loads((tmp_path / "0.json").read_text())["total"] == 1
     assert list(tmp_path.glob("state/*")) == []
 
 
+@pytest.mark.slow
 def test_a_cluster_with_another_token_is_not_joined(head: Head, tmp_path: Path) -> None:
     refused = head.driver(tmp_path, "0" * 64)
     assert (
@@ -84,8 +89,20 @@ def test_a_cluster_with_another_token_is_not_joined(head: Head, tmp_path: Path) 
     assert refused.returncode == 1
 
 
-def test_an_address_without_a_cluster_says_so(head: Head, tmp_path: Path) -> None:
+def test_an_address_without_a_cluster_says_so(tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
-    refused = head.driver(tmp_path, head.token, address)
-    assert f"ComputeError: run.ray_address={address}: " in refused.stderr
-    assert f"ray start --address={address}" in refused.stderr
+    refused = Head(address, "").driver(tmp_path)
+    assert f"ComputeError: run.ray_address={address}: no Ray answers there" in refused.stderr
+
+
+def test_a_token_is_made_once_and_is_for_its_owner_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    make_token()
+    token = (tmp_path / TOKEN_FILE).read_text()
+    make_token()
+    assert (tmp_path / TOKEN_FILE).read_text() == token
+    assert len(token) == 64
+    assert (tmp_path / TOKEN_FILE).stat().st_mode & 0o777 == 0o600
+    assert len(list((tmp_path / TOKEN_FILE).parent.iterdir())) == 1

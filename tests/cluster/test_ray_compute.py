@@ -72,6 +72,15 @@ def test_an_error_of_ours_arrives_as_it_was_raised_and_ends_the_other_items(
     assert list((tmp_path / "pieces").iterdir()) == []
 
 
+def test_items_end_when_the_driver_stops_waiting(compute: RayCompute, tmp_path: Path) -> None:
+    def stop(done: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compute.map(square, *items_of(tmp_path, "none", "waits"), stop)
+    assert [piece.name for piece in (tmp_path / "pieces").iterdir()] == ["0"]
+
+
 def test_a_full_disk_keeps_its_number(compute: RayCompute, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left on device") as caught:
         mapped(compute, tmp_path, "full disk")

@@ -21,6 +21,10 @@ class Thing:
     label: str = "corpus"
 
     @property
+    def name(self) -> str:
+        return self.label
+
+    @property
     def recipe(self) -> dict[str, Any]:
         return {"stage": self.label, "version": 1, "config": {"seed": self.seed}, "inputs": {}, "sources": {}}
 

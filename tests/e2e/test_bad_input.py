@@ -1,0 +1,191 @@
+"""Bad input to the real command: one sentence, its exit code, no traceback, and nothing half made taken for finished."""
+
+import bz2
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.store import Store
+from pipeline.outside import locate
+from tests.e2e.conftest import Pretrace, Project
+
+DUMP = "package:gensim/test/test_data/enwiki-table-markup.xml.bz2"
+
+SETTINGS, DATA = 2, 3
+
+
+def fails(pretrace: Pretrace, *arguments: str | Path) -> tuple[int, str]:
+    """Run a command that fails; returns its exit code and the one sentence that it says."""
+    done = pretrace(*arguments)
+    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    (sentence,) = done.stderr.splitlines()
+    assert sentence.startswith("pretrace: ")
+    return done.returncode, sentence.removeprefix("pretrace: ")
+
+
+def committed(store: Path) -> list[str]:
+    return sorted(artifact.label for artifact in Store(store).all())
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("recipe.corpus.shard=3", "recipe.corpus.shard: is not a setting; did you mean recipe.corpus.shards?"),
+        ("run.zero_stage=9", "run.zero_stage=9: input should be less than or equal to 3"),
+        (
+            "recipe.corpus.sources.0.path=/no/such/file.xml",
+            "recipe.corpus.sources.0.path=/no/such/file.xml: /no/such/file.xml: no such file or folder, and no file "
+            "matches it as a glob; expected text file (.txt, .txt.gz)",
+        ),
+        (
+            "recipe.finetune.0.path=/no/such/file.cor",
+            "recipe.finetune.0.path=/no/such/file.cor: /no/such/file.cor: no such file; expected one with lines such as "
+            "__label__pos a warm , funny film",
+        ),
+    ],
+)
+def test_a_mistake_in_the_settings_ends_before_anything_starts(
+    pretrace: Pretrace, project: Project, store: Path, override: str, sentence: str
+) -> None:
+    assert fails(pretrace, "run", project.config, f"run.store={store}", override) == (SETTINGS, sentence)
+    assert committed(store) == []
+    assert not (store / "corpus").exists()
+
+
+def test_a_missing_config_file_is_named(pretrace: Pretrace, store: Path) -> None:
+    code, sentence = fails(pretrace, "run", "nope.yaml", f"run.store={store}")
+    assert code == SETTINGS
+    assert sentence.startswith("nope.yaml: cannot be read (No such file or directory)")
+    assert not store.exists()
+
+
+def test_a_store_of_another_version_is_left_alone(pretrace: Pretrace, project: Project, store: Path) -> None:
+    store.mkdir()
+    (store / "store.json").write_text(json.dumps({"format": 99}))
+    said = fails(pretrace, "run", project.config, f"run.store={store}")
+    assert said == (
+        SETTINGS,
+        f"run.store={store}: has format 99 and this version reads format 1; "
+        "name a new folder or use the version that made it",
+    )
+    assert [path.name for path in store.iterdir()] == ["store.json"]
+
+
+def truncated(folder: Path) -> Path:
+    data = locate(DUMP).read_bytes()
+    (folder / "cut.xml.bz2").write_bytes(data[: len(data) // 2])
+    return folder / "cut.xml.bz2"
+
+
+def cut_in_the_middle(folder: Path) -> Path:
+    xml = bz2.decompress(locate(DUMP).read_bytes())
+    (folder / "cut.xml").write_bytes(xml[: len(xml) // 2])
+    return folder / "cut.xml"
+
+
+def not_utf8(folder: Path) -> Path:
+    (folder / "latin.txt").write_bytes(b"A good text.\n\nCaf\xe9 au lait.\n")
+    return folder / "latin.txt"
+
+
+def empty(folder: Path) -> Path:
+    (folder / "empty.txt").write_text("\n\n")
+    return folder / "empty.txt"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "write", "begin", "end"),
+    [
+        ("wikipedia", truncated, "{path}: cut at byte ", "download or copy it again"),
+        ("wikipedia", cut_in_the_middle, "{path}: the XML is cut or malformed at line ", "download it again"),
+        (
+            "text",
+            not_utf8,
+            "recipe.corpus.max_bad_fraction=0.01: 1 of 2 documents cannot be parsed, the first is latin.txt: line 3: not UTF-8",
+            "mend the files or raise the setting",
+        ),
+        ("text", empty, "recipe.corpus.sources: 1 files hold no document with text", "name other files"),
+    ],
+)
+def test_bad_data_ends_the_corpus(
+    pretrace: Pretrace,
+    project: Project,
+    store: Path,
+    tmp_path: Path,
+    kind: str,
+    write: Callable[[Path], Path],
+    begin: str,
+    end: str,
+) -> None:
+    path = write(tmp_path)
+    source = (f"recipe.corpus.sources.0.kind={kind}", f"recipe.corpus.sources.0.path={path}")
+    code, sentence = fails(pretrace, "run", project.config, f"run.store={store}", *source)
+    assert code == DATA
+    assert sentence.startswith(begin.format(path=path))
+    assert sentence.endswith(end)
+    assert committed(store) == []
+
+
+@pytest.mark.slow
+def test_a_corpus_too_small_for_the_vocabulary_ends_the_tokenizer(
+    pretrace: Pretrace, project: Project, store: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "small.txt").write_text("A small text.\n\nAnother small text.\n")
+    path = f"recipe.corpus.sources.0.path={tmp_path / 'small.txt'}"
+    code, sentence = fails(pretrace, "run", project.config, f"run.store={store}", path)
+    assert code == DATA
+    assert sentence.startswith("recipe.tokenizer.vocab_size=3000 is more than the corpus yields: ")
+    assert committed(store) == ["corpus"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of two megabytes with little room on it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "pretrace-test", str(folder)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.strip()}")
+    try:
+        (folder / "filler").write_bytes(bytes(1_800_000))
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_the_stage_and_keeps_what_is_finished(
+    pretrace: Pretrace, project: Project, small_disk: Path
+) -> None:
+    store = small_disk / "store"
+    code, sentence = fails(pretrace, "run", project.config, f"run.store={store}", "run.workers=1")
+    expected = f"run.store={store}: the disk is full; free some space and run again, finished pieces are kept"
+    assert (code, sentence) == (SETTINGS, expected)
+    assert committed(store) == []
+    assert list(store.glob("pieces/corpus/*/piece.json")) != []
+
+
+@pytest.mark.slow
+def test_an_artifact_that_another_process_is_making_is_left_to_it(
+    pretrace: Pretrace, project: Project, store: Path
+) -> None:
+    step = project.steps(store)[0]
+    with Store(store).open().making(step):
+        code, sentence = fails(pretrace, "run", project.config, f"run.store={store}")
+    assert code == SETTINGS
+    assert sentence == (
+        f"corpus/{step.key}: is being made by another process (pid {os.getpid()}); "
+        "wait for it, or end it, and run again"
+    )
+    assert committed(store) == []

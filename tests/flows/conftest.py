@@ -1,0 +1,94 @@
+"""A small store in which the data stages are made and a model stands in: what the commands show."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flows.cli import main
+from flows.planning import plan_in
+from pipeline.config import PipelineConfig, load
+from pipeline.core.progress import Quiet
+from pipeline.core.stage import Step, materialize
+from pipeline.core.store import Artifact, Store
+from tests.core.places import InTurn, Unrecorded
+
+TEXTS = [
+    f"Text number {number} tells of apples, pears, plums and {number * number} cherries. Nobody counted the walnuts there."
+    for number in range(40)
+]
+RECIPE = {
+    "corpus": {"shards": 2},
+    "tokenizer": {"vocab_size": 300, "algorithm": "bpe"},
+    "model": {"max_positions": 64},
+    "phases": [{"sequence_length": 32, "steps": 1, "global_batch": 2}],
+    "examples": {"held_out_fraction": 0.1},
+}
+MADE = {"at": "2026-01-01T00:00:00+00:00", "energy_kwh": 0.001, "emissions_kg": 0.0005, "duration_s": 61.0}
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A config file, and the store that it names."""
+
+    config: Path
+    store: Store
+
+    def load(self, *overrides: str) -> PipelineConfig:
+        return load([self.config], overrides)
+
+    def step(self, name: str, *overrides: str) -> Step:
+        return next(step for step in plan_in(self.store, self.load(*overrides).recipe) if step.name == name)
+
+    def make(self, name: str) -> Artifact:
+        """Make a step of the data stages."""
+        step = self.step(name)
+        return materialize(step, self.store, InTurn(), Unrecorded(), Quiet(), self.load().run)[0]
+
+    def pretend(self, name: str, files: dict[str, str], facts: dict[str, Any]) -> Artifact:
+        """Commit files as what a step made."""
+        step = self.step(name)
+        with self.store.making(step) as draft:
+            for file, text in files.items():
+                (draft / file).write_text(text)
+            return self.store.commit(step, facts, MADE)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    (tmp_path / "texts.txt").write_text("\n\n".join(TEXTS))
+    source = {"kind": "text", "path": str(tmp_path / "texts.txt")}
+    tree = {"recipe": {**RECIPE, "corpus": {**RECIPE["corpus"], "sources": [source]}}}  # type: ignore[dict-item]
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump({**tree, "run": {"store": str(tmp_path / "store")}}))
+    return Shop(tmp_path / "c.yaml", Store(tmp_path / "store").open())
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Said]
+
+
+@pytest.fixture
+def pretrace(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run a command in this process."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def command(*arguments: object) -> Said:
+        code = 0
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Said(code, *capsys.readouterr())
+
+    return command
