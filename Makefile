@@ -13,7 +13,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	$(BIN)/pretrace run configs/tiny.yaml
-	$(BIN)/pretrace fill "$$($(BIN)/pretrace show pretrain --keys | tail -n 1)" "the capital of the country is [MASK] ."
+	$(BIN)/pretrace fill "$$($(BIN)/pretrace show pretrain --keys | tail -n 1)" "Paris is the [MASK] of France."
 
 test: $(READY)
 	$(BIN)/python -m pytest

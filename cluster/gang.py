@@ -9,6 +9,7 @@ import errno
 import importlib
 import os
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,13 +48,13 @@ class Group:
 class Leader:
     """The actor that starts the ranks and waits for them; they end with it."""
 
-    def run(self, group: Group, entry: str, order: str) -> dict[int, Exception]:
-        """Run `entry` on every rank and return what went wrong, by rank; -1 is the group itself."""
+    def run(self, group: Group, entry: str, order: str) -> list[Exception]:
+        """Run `entry` on every rank; see `run_group`."""
         return run_group(group, entry, order)
 
 
-def run_group(group: Group, entry: str, order: str) -> dict[int, Exception]:
-    """Run `entry` on every rank and return what went wrong, by rank."""
+def run_group(group: Group, entry: str, order: str) -> list[Exception]:
+    """Run `entry` on every rank and return what went wrong, the cause before what it led to."""
     from ray.train import TrainingFailedError, WorkerGroupError
     from ray.train.torch import TorchConfig
     from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig  # ray.train names the types of V1
@@ -77,10 +78,10 @@ def run_group(group: Group, entry: str, order: str) -> dict[int, Exception]:
     try:
         trainer.fit()
     except WorkerGroupError as error:
-        return {rank: _portable(failure, f"rank {rank}") for rank, failure in error.worker_failures.items()}
+        return by_blame(error.worker_failures)
     except TrainingFailedError as error:
-        return {-1: ComputeError(f"the ranks did not start: {tail(str(error))}")}
-    return {}
+        return [ComputeError(f"the ranks did not start: {tail(str(error))}")]
+    return []
 
 
 def run_rank(config: dict[str, str]) -> None:
@@ -101,10 +102,16 @@ def is_final(error: Exception) -> bool:
     return isinstance(error, PretraceError) and not isinstance(error, ComputeError)
 
 
-def _portable(failure: Exception, who: str) -> Exception:
-    if isinstance(failure, PretraceError) or is_final(failure):
-        return failure
-    return ComputeError(f"{who}: ended abnormally ({type(failure).__name__}): {tail(str(failure))}")
+def by_blame(failures: Mapping[int, Exception]) -> list[Exception]:
+    """Order failures: final ones, then ranks that died, then ranks that said so, most of which only lost a peer."""
+    final = [failure for failure in failures.values() if is_final(failure)]
+    said = [failure for failure in failures.values() if isinstance(failure, ComputeError)]
+    died = [
+        ComputeError(f"rank {rank}: ended abnormally ({type(failure).__name__}): {tail(str(failure))}")
+        for rank, failure in failures.items()
+        if failure not in final and failure not in said
+    ]
+    return [*final, *died, *said]
 
 
 def tail(text: str) -> str:

@@ -32,6 +32,7 @@ WORKER_RETRIES = 2
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "DO_NOT_TRACK": "1",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # else a dead worker is printed to the driver's stdout in spite of log_to_driver
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else ray 2.60 warns of it at every start
     "RAY_task_oom_retries": str(WORKER_RETRIES),  # Ray's default is for ever
 }
@@ -116,13 +117,12 @@ class RayCompute:
             failures = self._attempt(entry, order, watch)
             if not failures:
                 return
-            final = [failure for failure in failures.values() if is_final(failure)]
-            if final:
-                raise final[0]
-            LOG.warning("attempt %d of %d: %s", attempt + 1, self._max_failures + 1, _first(failures))
-        raise ComputeError(f"{order}: {_first(failures)}")
+            if is_final(failures[0]):
+                raise failures[0]
+            LOG.warning("attempt %d of %d: %s", attempt + 1, self._max_failures + 1, failures[0])
+        raise ComputeError(f"{order}: {failures[0]}")
 
-    def _attempt(self, entry: str, order: Path, watch: Callable[[], None]) -> dict[int, Exception]:
+    def _attempt(self, entry: str, order: Path, watch: Callable[[], None]) -> list[Exception]:
         ray = self._ray()
         self._check_room(ray)
         group = replace(self._group, storage=self._state / f"gang-{uuid.uuid4().hex[:8]}")
@@ -133,9 +133,9 @@ class RayCompute:
                 self._note()
                 watch()
             watch()
-            failures: dict[int, Exception] = ray.get(running)
+            failures: list[Exception] = ray.get(running)
         except ray.exceptions.RayError as error:
-            return {-1: _meaning(error, f"{order}: the task that starts the ranks")}
+            return [_meaning(error, "the process that leads the ranks")]
         finally:
             ray.kill(leader)  # if ranks still run, they go with it, their owner
             shutil.rmtree(group.storage, ignore_errors=True)
@@ -233,7 +233,3 @@ def _abandon(ray: Any, running: list[Any]) -> None:
             ray.cancel(task, force=force)
         if running:
             running = ray.wait(running, num_returns=len(running), timeout=CANCEL_SECONDS)[1]
-
-
-def _first(failures: dict[int, Exception]) -> Exception:
-    return failures[min(failures)]

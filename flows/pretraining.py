@@ -11,8 +11,8 @@ from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.runtime import flow_run
 from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from cluster.ray_compute import RayCompute
@@ -64,17 +64,25 @@ def _make_all(steps: Sequence[Step], session: Session, name: str) -> list[Outcom
     session.recorder.begin(name, _tags())
     status = "FAILED"
     try:
-        outcomes = [_outcome(step, session) for step in steps]
+        states: dict[str, Any] = {}
+        for step in steps:
+            states[step.key] = _make(step, session, [states[dep.key] for dep in step.inputs.values()])
         status = "FINISHED"
-        return outcomes
+        return [_outcome(state) for state in states.values()]
     finally:
         session.recorder.end(status)
 
 
-def _outcome(step: Step, session: Session) -> Outcome:
+def _make(step: Step, session: Session, upstream: list[Any]) -> Any:
+    """Run one task after those it needs, which Prefect draws; what it raises is raised here."""
     named = make.with_options(name=step.name, task_run_name=step.name)
-    state: Any = named(step, session, return_state=True)
-    outcome = state.result()
+    state: Any = named(step, session, wait_for=upstream, return_state=True)
+    _outcome(state)
+    return state
+
+
+def _outcome(state: Any) -> Outcome:
+    outcome: Any = state.result()
     assert isinstance(outcome, Outcome)
     return outcome
 

@@ -6,7 +6,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from pipeline.core.progress import Progress as Shown
 
@@ -28,7 +38,7 @@ class Bars:
 
     def update(self, name: str, done: float, total: float, unit: str, note: str = "") -> None:
         """Move the bar."""
-        self._bars.update(self._ids[name], completed=done, total=total, note=f"{done:,.0f}/{total:,.0f} {unit} {note}")
+        self._bars.update(self._ids[name], completed=done, total=total, unit=unit, note=f"{done:,.0f}/{total:,.0f} {unit} {note}")
 
     def finish(self, name: str) -> None:
         """Take the bar away; what was made is told in the table at the end."""
@@ -85,6 +95,15 @@ def _pace(stage: _Running, done: float, total: float, unit: str, now: float) -> 
     return f", {rate:,.1f} {unit}/s, {(total - done) / rate:,.0f} s left"
 
 
+class _Rate(ProgressColumn):
+    """Units a second, as rich smooths them."""
+
+    def render(self, task: Task) -> Text:
+        """Show nothing until there is a rate to show."""
+        unit = task.fields.get("unit", "")
+        return Text(f"{task.speed:,.1f} {unit}/s" if task.speed else "")
+
+
 @contextmanager
 def shown(out: Console) -> Iterator[Shown]:
     """Show progress in the way that suits where the output goes."""
@@ -93,8 +112,9 @@ def shown(out: Console) -> Iterator[Shown]:
         return
     columns = (
         TextColumn("{task.description:<16}"),
-        BarColumn(),
+        BarColumn(bar_width=24),
         TextColumn("{task.fields[note]}"),
+        _Rate(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )

@@ -99,6 +99,8 @@ class ModelConfig(Section):
     """The longest sequence, in tokens."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """The share of activations dropped while training."""
+    initializer_range: Positive = 0.02
+    """The standard deviation of fresh weights; narrow models learn sooner from a larger one."""
 
     def shape(self, vocab_size: int) -> Shape:
         """Give the encoder's shape for a vocabulary."""
@@ -110,6 +112,7 @@ class ModelConfig(Section):
             vocab_size=vocab_size,
             max_positions=self.max_positions,
             dropout=self.dropout,
+            initializer_range=self.initializer_range,
         )
 
 

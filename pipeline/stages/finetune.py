@@ -1,6 +1,6 @@
 """Pretrained weights to scores on one labelled task: rows are encoded, ranks train, what they predict is written down."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from pipeline.core.stage import Context, stage
 from pipeline.tables import labelled_schema
 from pipeline.tasks import TASKS, Row
 from pipeline.tasks.metrics import METRICS
+from pipeline.tasks.task import UNKNOWN
 
 if TYPE_CHECKING:
     from pipeline.training.order import Order
@@ -72,13 +73,20 @@ def encode_rows(job: EncodeRows, out: Path) -> Facts:
     splits = {split: list(task.read(path)) for split, path, _ in job.files}
     if "dev" not in splits:
         splits["train"], splits["dev"] = _held_back(splits["train"], job.config)
-    if empty := [split for split, rows in splits.items() if not rows]:
-        raise DataError(f"recipe.finetune: task {job.config.task} has no rows in its {empty[0]} split; give more rows")
+    _refuse_useless(splits, job.config.task)
     tokenizer = load(job.tokenizer)
     for split, rows in splits.items():
         encoded = _encoded(tokenizer, rows, job.config.sequence_length)
         write_rows(out / f"{split}.arrow", labelled_schema(tokenizer.get_vocab_size()), encoded, codec=None)
     return {split: len(rows) for split, rows in splits.items()}
+
+
+def _refuse_useless(splits: Mapping[str, Sequence[Row]], task: str) -> None:
+    for split, rows in splits.items():
+        if not rows:
+            raise DataError(f"recipe.finetune: task {task} has no rows in its {split} split; give more rows")
+        if split != "test" and any(row.label == UNKNOWN for row in rows):
+            raise DataError(f"recipe.finetune: task {task} has no labels in its {split} split; give labelled rows")
 
 
 def _held_back(rows: list[Row], cfg: FinetuneSlice) -> tuple[list[Row], list[Row]]:
@@ -103,7 +111,7 @@ def _encoded(tokenizer: Any, rows: Iterable[Row], sequence_length: int) -> Itera
 
 
 def _steps(cfg: FinetuneSlice, rows: Piece) -> int:
-    return cfg.epochs * -(-int(rows.facts["train"]) // cfg.batch)
+    return -(-int(rows.facts["train"]) * cfg.epochs // cfg.batch)
 
 
 def _order(cfg: FinetuneSlice, ctx: Context, rows: Piece) -> "Order":

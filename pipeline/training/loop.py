@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -29,6 +30,8 @@ from pipeline.training.zero import Engine, Ranks
 
 log = logging.getLogger(__name__)
 
+KEYED = re.compile(r"^/.*/([0-9a-f]{12}(?:/.*)?)$")
+"""A path to an artifact or piece, which is named by its key wherever the store lies."""
 GPU_MULTIPLE = 8
 """Tokens; matrix units want lengths that are multiples of eight."""
 
@@ -55,9 +58,20 @@ def run(order: Order, ranks: Ranks) -> None:
 
 
 def identity(order: Order) -> str:
-    """Name what an order asks for; how and where it runs apart."""
+    """Name what an order asks for; how and where it runs apart, so that a store may be moved while a run rests."""
     plain = order.as_dict()
-    return key_of({name: value for name, value in plain.items() if name not in ("out", "work", "run", "log_every")})
+    asked = {name: value for name, value in plain.items() if name not in ("out", "work", "run", "log_every")}
+    return key_of(_without_root(asked))
+
+
+def _without_root(value: Any) -> Any:
+    """Cut paths into a store to what names the data: the key, and what lies below it."""
+    if isinstance(value, dict):
+        return {name: _without_root(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_root(item) for item in value]
+    in_store = KEYED.search(value) if isinstance(value, str) else None
+    return in_store[1] if in_store else value
 
 
 class Trainer:

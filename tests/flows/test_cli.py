@@ -9,7 +9,18 @@ from pipeline.core.files import read_json
 from tests.flows.conftest import Command, Shop
 
 COMMANDS = ("run", "plan", "show", "why", "export", "fill")
-HEAVY = ("torch", "numpy", "pyarrow", "ray", "mlflow", "prefect", "tokenizers", "deepspeed", "transformers", "codecarbon")
+HEAVY = (
+    "torch",
+    "numpy",
+    "pyarrow",
+    "ray",
+    "mlflow",
+    "prefect",
+    "tokenizers",
+    "deepspeed",
+    "transformers",
+    "codecarbon",
+)
 WEIGHTS = {"config.json": "{}", "model.safetensors": "weights"}
 FACTS = {"held_out_mlm_loss": 3.0, "unigram_entropy_nats": 5.5}
 

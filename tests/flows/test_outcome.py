@@ -24,8 +24,10 @@ def printed(*outcomes: Outcome) -> list[list[str]]:
 def test_the_table_says_of_each_stage_what_became_of_it_and_what_it_cost() -> None:
     rows = printed(outcome("corpus", made=False), outcome("finetune-polarity"))
     assert rows[1] == ["stage", "time", "energy", "CO2", "(FRA)", "artifact"]
-    assert rows[2] == [*"corpus cached 3 min 20 s 1.23 Wh 0.50 g corpus/0123456789ab".split()]
-    assert rows[3] == [*"finetune-polarity made 3 min 20 s 1.23 Wh 0.50 g finetune/0123456789ab".split()]
+    assert rows[2] == [*["corpus", "cached", "3", "min", "20", "s", "1.23", "Wh", "0.50", "g", "corpus/0123456789ab"]]
+    assert rows[3] == [
+        *["finetune-polarity", "made", "3", "min", "20", "s", "1.23", "Wh", "0.50", "g", "finetune/0123456789ab"]
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,15 @@
 """Checkpoints as files: what counts as one, and which is taken."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from pipeline.training.checkpoint import State, newest, write
+from pipeline.training.loop import identity
+from pipeline.training.order import Order
 
 
 def _state(number: float) -> State:
@@ -96,3 +99,12 @@ def test_equal_states_give_equal_bytes(tmp_path: Path) -> None:
         _write(tmp_path / name, 2)
     for path in _folder(tmp_path / "a", 2).iterdir():
         assert path.read_bytes() == (_folder(tmp_path / "b", 2) / path.name).read_bytes()
+
+
+def test_a_store_that_was_moved_asks_for_the_same(order: Order) -> None:
+    def at(root: str, key: str = "0123456789ab") -> Order:
+        examples = (f"{root}/examples/{key}/train/00000.arrow",)
+        return replace(order, init=f"{root}/pretrain/{key}", phases=(replace(order.phases[0], examples=examples),))
+
+    assert identity(at("/a/store")) == identity(at("/elsewhere/b"))
+    assert identity(at("/a/store")) != identity(at("/a/store", "ba9876543210"))
