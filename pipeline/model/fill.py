@@ -2,15 +2,20 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from pipeline.core.errors import ConfigError
 from pipeline.model import huggingface
-from pipeline.model.heads import Learner
-from pipeline.objectives import OBJECTIVES
+from pipeline.model.bert import Encoder
+from pipeline.model.heads import MaskedLanguageHead
+from pipeline.model.huggingface import State
 from pipeline.text.encode import load
 from pipeline.text.vocab import MASK
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -36,18 +41,21 @@ def fill_masks(weights: Path, vocabulary: Path, text: str, top: int) -> list[lis
     shape, state = huggingface.load(weights)
     if len(ids) > shape.max_positions:
         raise ConfigError(f"the text has {len(ids)} tokens and the model reads {shape.max_positions}; shorten it")
-    head = {name: tensor for name, tensor in state.items() if name.startswith(("encoder.", "heads.mlm."))}
-    if "heads.mlm.bias_V" not in head:
+    if "heads.mlm.bias_V" not in state:
         raise ConfigError(f"{weights}: has no masked language head; name a pretrained model")
-    learner = Learner(shape, {"mlm": OBJECTIVES["mlm"]})
-    learner.load_state_dict(head)
-    learner.eval()
+    encoder = _loaded(Encoder(shape), state, "encoder.")
+    head = _loaded(MaskedLanguageHead(shape), state, "heads.mlm.")
     ids_BT = torch.tensor([ids])
-    hidden_BTD = learner.encoder(ids_BT, torch.zeros_like(ids_BT), None)
-    hidden_MD = hidden_BTD[ids_BT == mask_id]
-    share_MV = learner.heads["mlm"](hidden_MD, learner.encoder.embeddings.word.weight).softmax(-1)
+    hidden_BTD = encoder(ids_BT, torch.zeros_like(ids_BT), None)
+    share_MV = head(hidden_BTD[ids_BT == mask_id], encoder.embeddings.word.weight).softmax(-1)
     best = share_MV.topk(min(top, shape.vocab_size))
     return [
         [Answer(str(tokenizer.id_to_token(at)), share) for at, share in zip(row, shares, strict=True)]
         for row, shares in zip(best.indices.tolist(), best.values.tolist(), strict=True)
     ]
+
+
+def _loaded(module: Module, state: State, prefix: str) -> Module:
+    """Put the weights below a prefix into a module."""
+    module.load_state_dict({name.removeprefix(prefix): one for name, one in state.items() if name.startswith(prefix)})
+    return module.eval()

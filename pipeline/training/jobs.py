@@ -142,7 +142,9 @@ def _continues(masking: Masking, vocab_size: int) -> NDArray[np.bool_] | None:
     if masking.unit == "token":
         return None
     assert masking.tokenizer is not None
-    pieces = (Path(masking.tokenizer) / "vocab.txt").read_text(encoding="utf-8").split("\n")
-    continues_V = np.zeros(vocab_size, np.bool_)
-    continues_V[[at for at, piece in enumerate(pieces[:vocab_size]) if piece.startswith("##")]] = True
+    from pipeline.text.encode import continues, load
+
+    continues_V = continues(load(Path(masking.tokenizer)))
+    if len(continues_V) != vocab_size:
+        raise DataError(f"{masking.tokenizer}: has {len(continues_V)} pieces, the order's shape wants {vocab_size}")
     return continues_V

@@ -27,7 +27,7 @@ class Masking:
     rate: float
     mask_id: int
     special_ids: tuple[int, ...]  # never hidden, never drawn: [PAD], [UNK], [CLS], [SEP], [MASK]
-    tokenizer: str | None = None  # folder with vocab.txt: which pieces continue a word (unit "word")
+    tokenizer: str | None = None  # its folder says which pieces continue a word (unit "word")
 
 
 @dataclass(frozen=True)

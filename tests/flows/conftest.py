@@ -48,9 +48,9 @@ class Shop:
         step = self.step(name)
         return materialize(step, self.store, InTurn(), Unrecorded(), Quiet(), self.load().run)[0]
 
-    def pretend(self, name: str, files: dict[str, str], facts: dict[str, Any]) -> Artifact:
+    def pretend(self, name: str, files: dict[str, str], facts: dict[str, Any], *overrides: str) -> Artifact:
         """Commit files as what a step made."""
-        step = self.step(name)
+        step = self.step(name, *overrides)
         with self.store.making(step) as draft:
             for file, text in files.items():
                 (draft / file).write_text(text)

@@ -140,6 +140,15 @@ def test_show_says_what_there_is_if_a_key_is_unknown(pretrace: Command, shop: Sh
     )
 
 
+def test_the_beginning_of_a_key_must_name_one_artifact(pretrace: Command, shop: Shop) -> None:
+    made = [shop.pretend("pretrain", {}, FACTS, f"recipe.seed={seed}") for seed in range(17)]  # of 16 first digits
+    digit = next(key[0] for key in (one.key for one in made) if sum(one.key[0] == key[0] for one in made) > 1)
+    said = pretrace("show", digit, "--store", shop.store.root)
+    both = [f"pretrain/{one.key}" for one in shop.store.all() if one.key[0] == digit]
+    assert said.code == 2
+    assert f"{digit}: names several artifacts in run.store={shop.store.root}, which holds {', '.join(both)}" in said.err
+
+
 def test_why_names_the_settings_that_differ(pretrace: Command, shop: Shop) -> None:
     tokenizer = shop.make("corpus") and shop.make("tokenizer")
     assert pretrace("why", "tokenizer", shop.config).out == f"tokenizer: {tokenizer.key} is there; nothing to make\n"
