@@ -57,33 +57,35 @@ class MlflowRecorder:
     def __init__(self, uri: str, experiment: str, artifacts: Path) -> None:
         self.uri = uri
         self._client = _client(uri)
-        try:
+        with self._answering():
             self.experiment_id = _experiment(self._client, experiment, uri, artifacts)
-        except _trouble() as error:
-            raise ConfigError(f"run.tracking_uri={without_password(uri)}: does not answer ({error})") from error
         self._parent = ""
         self._rows: list[str] = []
 
     def begin(self, name: str, tags: Mapping[str, str]) -> str:
         """Start the parent run of a flow run; returns its id."""
-        self._parent = self._client.create_run(self.experiment_id, tags=dict(tags), run_name=name).info.run_id
+        with self._answering():
+            self._parent = self._client.create_run(self.experiment_id, tags=dict(tags), run_name=name).info.run_id
         return self._parent
 
     def hit(self, step: Named, artifact: Artifact) -> None:
         """Show on the parent that a stage was found made, and which run made it."""
-        self._client.set_tag(self._parent, f"pretrace.hit.{step.label}.{step.key}", artifact.key)
+        with contextlib.suppress(*_trouble()):  # the store knows it as well
+            self._client.set_tag(self._parent, f"pretrace.hit.{step.label}.{step.key}", artifact.key)
         self._row(step.name, artifact, "cached")
 
     def end(self, status: str) -> None:
         """End the parent run: `FINISHED`, `FAILED` or `KILLED`."""
         head = "| stage | artifact | | made by |\n|---|---|---|---|\n"
-        self._client.set_tag(self._parent, "mlflow.note.content", head + "\n".join(self._rows))
-        self._client.set_terminated(self._parent, status)
+        with contextlib.suppress(*_trouble()):  # what ended the run is told, not what ended its record
+            self._client.set_tag(self._parent, "mlflow.note.content", head + "\n".join(self._rows))
+            self._client.set_terminated(self._parent, status)
 
     @contextmanager
     def stage(self, step: Named, inputs: Mapping[str, Artifact], work: Path) -> Iterator[Track]:
         """Record one attempt at one stage in its own run; a resumed stage goes on in the run it had."""
-        run_id = self._resume(work) or self._start(step, inputs, work)
+        with self._answering():
+            run_id = self._resume(work) or self._start(step, inputs, work)
         track = MlflowTrack(self._client, self.uri, run_id, work / "metrics.jsonl")
         status = "FAILED"
         try:
@@ -93,6 +95,16 @@ class MlflowRecorder:
             track.end(status)
         if track.artifact:
             self._row(step.name, track.artifact, "made")
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except _missing() as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(
+                f"run.tracking_uri={without_password(self.uri)}: does not answer ({reason}); start it or name another"
+            ) from error
 
     def _resume(self, work: Path) -> str | None:
         note = work / "mlflow.json"
@@ -260,7 +272,7 @@ def _client(uri: str) -> Any:
     import mlflow
 
     for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what fails is told once, by us
     return mlflow.MlflowClient(tracking_uri=uri)
 
 
