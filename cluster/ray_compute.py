@@ -5,7 +5,6 @@ Ray starts with the first piece that has to be made: a run that finds everything
 
 import logging
 import os
-import shutil
 import sys
 import threading
 import uuid
@@ -18,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from cluster.embedded import ROOT, Embedded
-from cluster.gang import Group, Leader, is_final, tail
+from cluster.gang import Group, Leader, end_group, is_final, tail
 from cluster.join import join
 from pipeline.core.compute import NOTE, MakePiece, Piece, make_piece
 from pipeline.core.errors import ComputeError, PretraceError
@@ -137,8 +136,7 @@ class RayCompute:
         except ray.exceptions.RayError as error:
             return [_meaning(error, "the process that leads the ranks")]
         finally:
-            ray.kill(leader)  # if ranks still run, they go with it, their owner
-            shutil.rmtree(group.storage, ignore_errors=True)
+            end_group(ray, leader, group)
         return failures
 
     def _make(

@@ -12,7 +12,10 @@ from ray.train import Result
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.execution.controller import TrainController
 from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
+from ray.train.v2._internal.execution.worker_group.placement_group_handle import DefaultPlacementGroupHandle
+from ray.train.v2._internal.execution.worker_group.worker_group import WorkerGroup
 from ray.train.v2.torch.torch_trainer import TorchTrainer
+from ray.util.placement_group import placement_group
 
 
 class FixedSize(FixedScalingPolicy):
@@ -25,6 +28,25 @@ class FixedSize(FixedScalingPolicy):
         """Send nothing."""
 
 
+class NamedGroup(WorkerGroup):
+    """Ranks whose placement group bears the run's name, so that the driver can remove it when their leader is gone.
+
+    Ray keeps one made by a dead actor until the driver ends, and the next group waits for its CPUs in vain.
+    """
+
+    def _create_placement_group(self, scaling_config: Any, worker_group_context: Any) -> DefaultPlacementGroupHandle:
+        bundles = [worker_group_context.resources_per_worker] * worker_group_context.num_workers
+        name = self._train_run_context.run_config.name
+        strategy = worker_group_context.placement_strategy
+        return DefaultPlacementGroupHandle(placement_group(bundles, strategy=strategy, name=name))
+
+
+class Controller(TrainController):
+    """A controller of such groups."""
+
+    worker_group_cls = NamedGroup
+
+
 class Trainer(TorchTrainer):
     """A TorchTrainer whose controller runs in the process that calls `fit`, an actor."""
 
@@ -34,6 +56,6 @@ class Trainer(TorchTrainer):
 
     def _initialize_and_run_controller(self, **parts: Any) -> Result:
         policy = FixedSize(self.scaling_config)  # type: ignore[arg-type]  # V2 inherits V1's signature
-        controller = TrainController(**{**parts, "scaling_policy": policy})
+        controller = Controller(**{**parts, "scaling_policy": policy})
         asyncio.run(controller.run())  # type: ignore[no-untyped-call]
         return controller.get_result()

@@ -38,7 +38,9 @@ class Bars:
 
     def update(self, name: str, done: float, total: float, unit: str, note: str = "") -> None:
         """Move the bar."""
-        self._bars.update(self._ids[name], completed=done, total=total, unit=unit, note=f"{done:,.0f}/{total:,.0f} {unit} {note}")
+        self._bars.update(
+            self._ids[name], completed=done, total=total, unit=unit, note=f"{done:,.0f}/{total:,.0f} {unit} {note}"
+        )
 
     def finish(self, name: str) -> None:
         """Take the bar away; what was made is told in the table at the end."""

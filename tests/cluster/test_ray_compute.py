@@ -176,7 +176,9 @@ def test_a_mistake_in_a_rank_ends_the_gang_when_attempts_do(
 
 
 @pytest.mark.slow
-def test_ranks_end_with_the_one_who_waits_for_them(compute: RayCompute, tmp_path: Path) -> None:
+def test_ranks_end_with_the_one_who_waits_for_them_and_make_room_for_others(
+    compute: RayCompute, tmp_path: Path
+) -> None:
     def leave_when_all_run() -> None:
         if (tmp_path / "notes").exists() and attempts(tmp_path) == 2:
             raise KeyboardInterrupt
@@ -186,3 +188,4 @@ def test_ranks_end_with_the_one_who_waits_for_them(compute: RayCompute, tmp_path
     ranks = [int(note.name.split(".")[1]) for note in (tmp_path / "notes").iterdir()]
     psutil.wait_procs([psutil.Process(pid) for pid in ranks if psutil.pid_exists(pid)], timeout=15)
     assert not any(psutil.pid_exists(pid) for pid in ranks)
+    compute.gang(ENTRY, order_of(tmp_path, "none"), lambda: None)

@@ -12,7 +12,9 @@ from pipeline.core.store import Artifact, Named
 class InTurn:
     """Makes items one after another in this process."""
 
-    def map(self, fn: MakePiece[Any], items: Sequence[Any], folders: Sequence[Path], done: Callable[[int], None]) -> list[Piece]:
+    def map(
+        self, fn: MakePiece[Any], items: Sequence[Any], folders: Sequence[Path], done: Callable[[int], None]
+    ) -> list[Piece]:
         return in_turn(fn, items, folders, done)
 
     def gang(self, entry: str, order: Path, watch: Callable[[], None]) -> None:

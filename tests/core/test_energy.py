@@ -8,7 +8,9 @@ from pipeline.core.files import write_json
 
 
 def test_every_attempt_counts_also_one_that_was_killed(tmp_path: Path) -> None:
-    write_json(tmp_path / "0000.json", {"energy_kwh": 1.0, "emissions_kg": 0.1, "duration_s": 10.0})  # left by a killed one
+    write_json(
+        tmp_path / "0000.json", {"energy_kwh": 1.0, "emissions_kg": 0.1, "duration_s": 10.0}
+    )  # left by a killed one
     with Meter(tmp_path, "FRA") as meter:
         pass
     total = meter.total()

@@ -10,7 +10,11 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.fingerprint import canonical, differences, key_of
 
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(st.characters(codec="utf-8")) | st.floats(allow_nan=False, allow_infinity=False).filter(lambda x: x != 0),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(st.characters(codec="utf-8"))
+    | st.floats(allow_nan=False, allow_infinity=False).filter(lambda x: x != 0),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner),
     max_leaves=20,
 )

@@ -96,10 +96,17 @@ def test_two_processes_cannot_make_the_same_artifact_and_kill_9_frees_it(store: 
         f"with Store(Path({str(store.root)!r})).making(Thing()): print('held', flush=True); sys.stdin.read()"
     )
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as other:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env
+    ) as other:
         assert other.stdout
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(BusyError, match=rf"corpus/{Thing().key}: is being made by another process \(pid {other.pid}\)"), store.making(Thing()):
+        with (
+            pytest.raises(
+                BusyError, match=rf"corpus/{Thing().key}: is being made by another process \(pid {other.pid}\)"
+            ),
+            store.making(Thing()),
+        ):
             pass
         other.kill()
         other.wait()
