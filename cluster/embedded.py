@@ -13,8 +13,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import TypedDict
 
@@ -99,8 +100,7 @@ class Embedded:
         ray.shutdown()
         self._over.set()
         _, left = psutil.wait_procs(processes, timeout=END_SECONDS)
-        for process in left:
-            process.kill()
+        _kill(left)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
@@ -175,12 +175,20 @@ def reap(state: Path) -> None:
         note: Note = read_json(path)
         if _find(note["driver"]):
             continue
-        for process in filter(None, map(_find, note["processes"])):
-            process.kill()
+        _kill(filter(None, map(_find, note["processes"])))
         folder = Path(note["folder"])
         if folder.parent == PARENT and folder.name.startswith(PREFIX):
             shutil.rmtree(folder, ignore_errors=True)
         path.unlink(missing_ok=True)
+
+
+def _kill(processes: Iterable[psutil.Process]) -> None:
+    """Kill and wait: whoever still writes would bring back the folder that is removed next."""
+    killed = list(processes)
+    for process in killed:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(killed, timeout=END_SECONDS)
 
 
 def _find(mark: Mark) -> psutil.Process | None:

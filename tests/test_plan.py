@@ -156,6 +156,7 @@ TOUCHED: dict[str, tuple[Any, set[str]]] = {
     "model.heads": (4, MODEL),
     "model.max_positions": (256, MODEL),
     "model.dropout": (0.2, MODEL),
+    "model.initializer_range": (0.1, MODEL),
     "phases.0.steps": (5, MODEL),
     "phases.1.global_batch": (5, MODEL),
     "phases.0.sequence_length": (32, {"examples-64", "examples-32", *MODEL}),
