@@ -179,7 +179,14 @@ def reap(state: Path) -> None:
         folder = Path(note["folder"])
         if folder.parent == PARENT and folder.name.startswith(PREFIX):
             shutil.rmtree(folder, ignore_errors=True)
+        for gang in state.glob(f"{gang_prefix(note['driver']['pid'])}*"):
+            shutil.rmtree(gang, ignore_errors=True)
         path.unlink(missing_ok=True)
+
+
+def gang_prefix(driver: int) -> str:
+    """Name the folders in which Ray Train keeps its notes on the gangs of one driver."""
+    return f"gang-{socket.gethostname()}-{driver}-"
 
 
 def _kill(processes: Iterable[psutil.Process]) -> None:

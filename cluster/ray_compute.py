@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from cluster.embedded import ROOT, Embedded
+from cluster.embedded import ROOT, Embedded, gang_prefix
 from cluster.gang import Group, Leader, end_group, is_final, tail
 from cluster.join import join
 from pipeline.core.compute import NOTE, MakePiece, Piece, make_piece
@@ -124,7 +124,7 @@ class RayCompute:
     def _attempt(self, entry: str, order: Path, watch: Callable[[], None]) -> list[Exception]:
         ray = self._ray()
         self._check_room(ray)
-        group = replace(self._group, storage=self._state / f"gang-{uuid.uuid4().hex[:8]}")
+        group = replace(self._group, storage=self._state / f"{gang_prefix(os.getpid())}{uuid.uuid4().hex[:8]}")
         leader = ray.remote(Leader).options(num_cpus=0).remote()
         running = leader.run.remote(group, entry, str(order.absolute()))
         try:

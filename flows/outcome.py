@@ -6,7 +6,9 @@ from typing import Any
 
 from rich.table import Table
 
+from pipeline.config import Run
 from pipeline.core.store import Artifact
+from pipeline.core.tracking import without_password
 
 GRAMS = 1000.0
 
@@ -76,9 +78,10 @@ def _finetuned(name: str, facts: dict[str, Any]) -> str:
     return f"{name}: {scores} on {facts['rows']['dev']} development rows"
 
 
-def next_commands(outcomes: Sequence[Outcome], store: str) -> list[str]:
+def next_commands(outcomes: Sequence[Outcome], run: Run) -> list[str]:
     """Name the commands to try next."""
-    place = f" --store {store}" if store != "store" else ""
+    place = f" --store {run.store}" if run.store != "store" else ""
+    record = run.tracking_uri or f"sqlite:///{run.store}/mlflow.db"
     models = [outcome.artifact for outcome in outcomes if outcome.artifact.label == "pretrain"]
     if not models:
         return [f"pretrace show{place}"]
@@ -87,5 +90,5 @@ def next_commands(outcomes: Sequence[Outcome], store: str) -> list[str]:
         f'pretrace fill {key} "Paris is the [MASK] of France."{place}',
         f"pretrace export {key} my-bert{place}",
         f"pretrace show {key}{place}",
-        f"mlflow ui --backend-store-uri sqlite:///{store}/mlflow.db",
+        f"mlflow ui --backend-store-uri {record}" if record.startswith("sqlite:") else without_password(record),
     ]

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,9 +12,12 @@ from flows.outcome import Outcome, findings, next_commands, table_of
 from flows.planning import plan_in
 from flows.progress import console, shown
 from pipeline.config import PipelineConfig
+from pipeline.core.errors import StoreError
 from pipeline.core.stage import Step
 from pipeline.core.store import Store
 
+SERVER_BYTES = 32_000_000
+"""What Prefect's database grows to in its first minutes, several times over; it hangs where it cannot be written."""
 QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
@@ -36,8 +40,21 @@ def run_config(config: PipelineConfig, until: str | None) -> None:
     for line in findings(outcomes):
         out.print(line, highlight=False, soft_wrap=True)
     out.print("next:")
-    for command in next_commands(outcomes, config.run.store):
+    for command in next_commands(outcomes, config.run):
         out.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _require_room(store: Store) -> None:
+    """Refuse a disk on which Prefect's temporary server would hang.
+
+    Raises: StoreError if there is next to no room.
+    """
+    free = shutil.disk_usage(store.root).free
+    if free < SERVER_BYTES:
+        raise StoreError(
+            f"run.store={store.root}: the disk is full, {free / 1e6:.0f} MB are free and a run needs "
+            f"{SERVER_BYTES / 1e6:.0f} MB for its own notes; free some space or name another folder"
+        )
 
 
 def _hits(steps: Sequence[Step], store: Store) -> list[Outcome]:
@@ -50,6 +67,7 @@ def _run(config: PipelineConfig, until: str | None, store: Store, out: Console) 
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     if "PREFECT_API_URL" not in os.environ:
+        _require_room(store)
         os.environ.setdefault("PREFECT_HOME", str(store.root / "prefect"))
     logging.captureWarnings(True)
     from flows.pretraining import PROGRESS, pretraining

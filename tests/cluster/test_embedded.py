@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cluster.embedded import PARENT, PREFIX, ROOT, Mark, reap
+from cluster.embedded import PARENT, PREFIX, ROOT, Mark, gang_prefix, reap
 from pipeline.core.files import read_json, write_json
 
 WAIT_SECONDS = 120
@@ -49,6 +49,7 @@ def test_leftovers_of_a_dead_driver_are_ended(tmp_path: Path, leftover: psutil.P
     folder = PARENT / f"{PREFIX}test-{os.getpid()}"
     folder.mkdir()
     write_note(tmp_path, dead, mark_of(leftover), str(folder))
+    (tmp_path / f"{gang_prefix(dead['pid'])}1234" / "notes").mkdir(parents=True)
     reap(tmp_path)
     leftover.wait(timeout=10)
     assert not folder.exists()

@@ -5,6 +5,7 @@ import pytest
 from rich.console import Console
 
 from flows.outcome import Outcome, duration, findings, next_commands, table_of
+from pipeline.config import Run
 from pipeline.core.store import Artifact
 
 
@@ -58,8 +59,15 @@ def test_fine_tuning_tells_its_scores() -> None:
 
 def test_next_commands_name_the_model_and_the_store() -> None:
     outcomes = [outcome("corpus"), outcome("pretrain")]
-    assert next_commands(outcomes[:1], "store") == ["pretrace show"]
-    assert next_commands(outcomes, "/data")[0] == (
+    assert next_commands(outcomes[:1], Run()) == ["pretrace show"]
+    assert next_commands(outcomes, Run(store="/data"))[0] == (
         'pretrace fill 0123456789ab "Paris is the [MASK] of France." --store /data'
     )
-    assert next_commands(outcomes, "store")[1] == "pretrace export 0123456789ab my-bert"
+    assert next_commands(outcomes, Run())[1] == "pretrace export 0123456789ab my-bert"
+
+
+def test_next_commands_name_the_record_without_its_password() -> None:
+    outcomes = [outcome("pretrain")]
+    assert next_commands(outcomes, Run())[-1] == "mlflow ui --backend-store-uri sqlite:///store/mlflow.db"
+    server = Run(tracking_uri="http://me:secret@head:5000")
+    assert next_commands(outcomes, server)[-1] == "http://head:5000"
