@@ -59,7 +59,8 @@ def _require_room(store: Store) -> None:
 
 def _hits(steps: Sequence[Step], store: Store) -> list[Outcome]:
     """Find all artifacts at once, or nothing: where all are made, no Prefect, Ray or MLflow needs to start."""
-    found = [Outcome(step.name, artifact, made=False) for step in steps if (artifact := store.find(step))]
+    there = [(step, artifact) for step in steps if (artifact := store.find(step)) and artifact.settled]
+    found = [Outcome(step.name, artifact, made=False) for step, artifact in there]
     return found if len(found) == len(steps) else []
 
 

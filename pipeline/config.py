@@ -43,8 +43,8 @@ class CorpusConfig(Section):
     """Where the text comes from, in order: of equal documents the first source's is kept."""
     language: str = "en"
     """The language whose rules split sentences, as an ISO 639-1 code."""
-    shards: Annotated[int, Field(ge=1, le=65536)] = 8
-    """Into how many files documents are dealt, by a hash of their text; later stages work shard by shard."""
+    shards: Annotated[int, Field(ge=1, le=512)] = 8
+    """Into how many files documents are dealt, by a hash of their text; a reader has one open for each."""
     max_bad_fraction: Fraction = 0.01
     """The stage fails if more than this share of the documents cannot be parsed."""
 
@@ -194,7 +194,7 @@ class Recipe(Section):
 
 
 class Run(Section):
-    """How and where: nothing here changes what is made."""
+    """How and where: nothing here changes the data, or the weights beyond summation order and dropout's draws."""
 
     store: str = "store"
     """The folder that holds every artifact; on a cluster, on a file system that all hosts see."""

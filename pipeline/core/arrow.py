@@ -18,9 +18,12 @@ ROWS_PER_BATCH = 1024
 class Writer:
     """Writes rows one by one to an Arrow IPC file, a batch in memory at a time."""
 
-    def __init__(self, path: Path, schema: pa.Schema, *, codec: Literal["zstd"] | None) -> None:
+    def __init__(
+        self, path: Path, schema: pa.Schema, *, codec: Literal["zstd"] | None, batch: int = ROWS_PER_BATCH
+    ) -> None:
         self.count = 0
         self._schema = schema
+        self._batch = batch
         self._rows: list[dict[str, Any]] = []
         self._sink = pa.OSFile(str(path), "wb")
         self._writer = pa.ipc.new_file(self._sink, schema, options=pa.ipc.IpcWriteOptions(compression=codec))
@@ -42,7 +45,7 @@ class Writer:
         """Write one row."""
         self._rows.append(row)
         self.count += 1
-        if len(self._rows) == ROWS_PER_BATCH:
+        if len(self._rows) == self._batch:
             self._flush()
 
     def _flush(self) -> None:

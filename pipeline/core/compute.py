@@ -4,10 +4,12 @@ A *piece* is one finished item of a map: a folder named by everything that its b
 so it is whole or absent; whoever asks for it again finds it.
 """
 
+import fcntl
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -93,15 +95,43 @@ def make_piece(fn: MakePiece[T], item: T, folder: Path) -> Piece:
 
 
 def _make(fn: MakePiece[T], item: T, folder: Path) -> None:
-    draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
-    draft.mkdir(parents=True)
-    try:
+    with _draft(folder) as draft:
         facts = fn(item, draft)
         files = {path.relative_to(draft).as_posix(): sha256_of(path) for path in sorted(draft.rglob("*"))}
         write_json(draft / NOTE, {"facts": facts, "files": files})
         _rename_unless_there(draft, folder)
+
+
+@contextmanager
+def _draft(folder: Path) -> Iterator[Path]:
+    """Make a folder to work in, locked while its maker lives: `sweep_drafts` takes only those of the dead."""
+    lock = None
+    while lock is None:  # again if it was swept before it was locked
+        draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+        draft.mkdir(parents=True)
+        lock = _lock(draft)
+    try:
+        yield draft
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        os.close(lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """Take a folder's lock, which kill -9 frees; None where another process holds it or the folder is gone."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    if folder.exists():
+        return handle
+    os.close(handle)
+    return None
 
 
 def _rename_unless_there(draft: Path, folder: Path) -> None:
@@ -114,9 +144,12 @@ def _rename_unless_there(draft: Path, folder: Path) -> None:
 
 
 def sweep_drafts(pieces: Path) -> None:
-    """Remove what killed makers left half done. Only for the one process that holds the artifact's lock."""
+    """Remove what killed makers left half done; what a living one works on is left alone."""
     for draft in pieces.glob(".*"):
-        shutil.rmtree(draft, ignore_errors=True)
+        lock = _lock(draft)
+        if lock is not None:
+            shutil.rmtree(draft, ignore_errors=True)
+            os.close(lock)
 
 
 def adopt(piece: Piece, name: str, target: Path) -> None:

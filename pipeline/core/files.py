@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,15 @@ class SourceFile:
     def what(self) -> dict[str, Any]:
         """Give what names it: not where it lies."""
         return {"name": self.name, "bytes": self.size_bytes, "sha256": self.sha256}
+
+
+def require_unchanged(path: Path, sha256: str) -> None:
+    """Check, after a file from outside was read, that it is still the one that was planned.
+
+    Raises: DataError if it was changed meanwhile.
+    """
+    if sha256_of(path) != sha256:
+        raise DataError(f"{path}: was changed while it was read; leave it alone and run again")
 
 
 def sha256_of(path: Path) -> str:
@@ -60,7 +70,7 @@ class Digests:
     def _describe(self, path: Path, name: str) -> SourceFile:
         try:
             stat = path.stat()
-            mark = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ino}"
+            mark = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}|{stat.st_ino}"
             digest = self._known.get(mark) or sha256_of(path)
         except OSError as error:
             raise DataError(
@@ -73,7 +83,7 @@ class Digests:
         if mark in self._known or not self._memory.parent.is_dir():
             return  # known, or no store yet: `pretrace plan` makes none
         self._known[mark] = digest
-        with self._memory.open("a", encoding="utf-8") as file:
+        with suppress(OSError), self._memory.open("a", encoding="utf-8") as file:  # it is only a memory
             file.write(json.dumps([mark, digest]) + "\n")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.core.compute import Compute, Facts, StageCompute, sweep_drafts
 from pipeline.core.energy import Meter
-from pipeline.core.errors import StoreError
+from pipeline.core.errors import BusyError, StoreError
 from pipeline.core.files import SourceFile
 from pipeline.core.fingerprint import key_of
 from pipeline.core.lineage import inherited, provenance
@@ -102,15 +102,36 @@ def materialize(
 
     Raises: BusyError if another process is making it; whatever the stage raises, with the draft kept for the next attempt.
     """
-    if found := store.find(step):
+    found = store.find(step)
+    if found and found.settled:
         return found, False
-    with store.making(step) as draft:
-        if found := store.find(step):  # made while we came for the lock
-            return found, False
-        try:
+    try:
+        with store.making(step) as draft:
+            if found := store.find(step):  # made while we came for the lock, or by one who could not end the record
+                _settle(step, found, store, recorder)
+                return found, False
             return _make(step, draft, store, compute, recorder, progress, run), True
-        except OSError as error:
-            raise _named(error, store.root) from error
+    except BusyError:
+        if found:  # its maker is ending the record at this moment
+            return found, False
+        raise
+    except OSError as error:
+        raise _named(error, store.root) from error
+
+
+def _settle(step: Step, artifact: Artifact, store: Store, recorder: Recorder) -> None:
+    """End the record of an artifact whose maker was killed, or lost the tracking server, after the commit."""
+    work = artifact.path / WORK
+    if any(work.iterdir()):
+        with recorder.stage(step, _inputs(step, store), work) as track:
+            track.made(artifact)
+        if not track.complete:
+            return
+    store.tidy(artifact)
+
+
+def _inputs(step: Step, store: Store) -> dict[str, Artifact]:
+    return {role: store.get(f"{dep.label}/{dep.key}") for role, dep in step.inputs.items()}
 
 
 def _make(
@@ -119,7 +140,7 @@ def _make(
     pieces = store.root / "pieces" / step.label
     pieces.mkdir(parents=True, exist_ok=True)
     sweep_drafts(pieces)
-    inputs = {role: store.get(f"{dep.label}/{dep.key}") for role, dep in step.inputs.items()}
+    inputs = _inputs(step, store)
     show = partial(progress.update, step.name)
     meter = Meter(draft / WORK / "attempts", run.country)
     progress.start(step.name)
@@ -151,7 +172,8 @@ def _make(
             }
             artifact = store.commit(step, facts, made)
             track.made(artifact)
-        store.tidy(artifact)  # only now: what the record has not sent lies there
+        if track.complete:  # else what was not sent lies there, for the next run to send
+            store.tidy(artifact)
         return artifact
     finally:
         progress.finish(step.name)

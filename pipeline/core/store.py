@@ -84,6 +84,11 @@ class Artifact:
         return next(str(entry["sha256"]) for entry in self.manifest["files"] if entry["name"] == name)
 
     @property
+    def settled(self) -> bool:
+        """Whether its scratch is gone: it is kept until all of the record was sent."""
+        return not (self.path / WORK).exists()
+
+    @property
     def size_bytes(self) -> int:
         """The bytes of all its files."""
         return sum(int(entry["bytes"]) for entry in self.manifest["files"])

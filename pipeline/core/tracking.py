@@ -40,6 +40,10 @@ class Track(Protocol):
     def made(self, artifact: Artifact) -> None:
         """Record what was made."""
 
+    @property
+    def complete(self) -> bool:
+        """Whether all of it is where it is recorded; asked after the attempt."""
+
 
 class Recorder(Protocol):
     """Where stages are recorded."""
@@ -145,6 +149,8 @@ class MlflowTrack:
         self._client = client
         self._uri = uri
         self._spool = _Spool(journal)
+        self._told = True
+        self._complete = False
         self._sent_at = time.monotonic()
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
@@ -165,26 +171,35 @@ class MlflowTrack:
             name: value for name, value in {**flat(artifact.manifest["facts"]), **made}.items() if _is_number(value)
         }
         self._spool.add(self._spool.last, figures)
+        self._told = False
         with contextlib.suppress(*_trouble()):
             self._client.log_dict(self.run_id, artifact.manifest, "manifest.json")
             self._client.set_tag(self.run_id, "pretrace.digest", artifact.manifest["digest"])
+            self._told = True
+
+    @property
+    def complete(self) -> bool:
+        """Whether MLflow has all figures, the manifest and the end."""
+        return self._complete
 
     def end(self, status: str) -> None:
         """Send what is left and end the run."""
-        self._send()
+        sent = self._send()
         self._spool.close()
         with contextlib.suppress(*_trouble()):
             self._client.set_terminated(self.run_id, status)
+            self._complete = sent and self._told
 
-    def _send(self) -> None:
+    def _send(self) -> bool:
         self._sent_at = time.monotonic()
         for lines, after in self._spool.batches():
             try:
                 self._client.log_batch(self.run_id, metrics=_metrics(lines))
             except _trouble() as error:
                 logging.getLogger("pretrace").warning("tracking is away, figures are kept: %s", error)
-                return
+                return False
             self._spool.sent(after)
+        return True
 
 
 class _Spool:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pipeline.core.errors import DataError
 from pipeline.model.shape import Shape, read_shape
+from pipeline.model.tensors import save_tensors
 
 State = dict[str, Tensor]
 """Parameter name -> tensor."""
@@ -63,7 +64,7 @@ def save(folder: Path, shape: Shape, state: State) -> None:
     if config["architectures"] == ["BertModel"]:
         foreign = {name.removeprefix("bert."): tensor for name, tensor in foreign.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(foreign, folder / "model.safetensors", metadata={"format": "pt"})
+    save_tensors(foreign, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 

@@ -16,12 +16,15 @@ from pipeline.config import CorpusConfig
 from pipeline.core.arrow import Writer, read_rows, write_rows
 from pipeline.core.compute import Facts, Piece, adopt
 from pipeline.core.errors import DataError
+from pipeline.core.files import require_unchanged
 from pipeline.core.stage import Context, stage
 from pipeline.tables import DOCUMENTS
 from pipeline.text.dedup import identity, shard_of
 from pipeline.text.sentences import split
 from pipeline.text.sources import SOURCES, Document, Reading, Skipped
 
+ROWS_A_PART = 64
+"""Rows that each open part holds in memory: every shard of the corpus has one."""
 SKIPPED_LISTED = 200
 """How many skipped documents the manifest lists by name; all are counted."""
 
@@ -41,7 +44,8 @@ class ReadFile:
 
     def what(self) -> dict[str, Any]:
         """Give what its documents depend on."""
-        return {name: value for name, value in vars(self).items() if name != "path"}
+        plain = {name: value for name, value in vars(self).items() if name not in ("path", "name")}
+        return {**plain, "file": self.path.name}  # titles are made of it where a source has none; its folder is not
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,9 @@ def corpus(cfg: CorpusConfig, ctx: Context) -> Facts:
 
     Raises: DataError if a file is cut or malformed, too many documents cannot be parsed, or none is left.
     """
-    readings = ctx.compute.map(read_file, _files(cfg, ctx), key=ReadFile.what, what="files")
-    facts = _reading_facts(readings)
+    files = _files(cfg, ctx)
+    readings = ctx.compute.map(read_file, files, key=ReadFile.what, what="files")
+    facts = _reading_facts(files, readings)
     _refuse_bad(facts, cfg)
     shards = ctx.compute.map(gather_shard, _shards(cfg, readings), key=lambda shard: list(shard.digests), what="shards")
     for at, shard in enumerate(shards):
@@ -82,15 +87,18 @@ def read_file(job: ReadFile, out: Path) -> Facts:
         for found in SOURCES[job.kind].read(job.path, Reading(job.source, job.text_column)):
             if isinstance(found, Skipped):
                 facts["skipped"] += 1
-                skipped.append(f"{job.name}: {found.where}: {found.reason}")
+                skipped.append(f"{found.where}: {found.reason}")
             elif row := _row(found, job.language):
                 shard = shard_of(row["id"], job.shards)
                 if shard not in parts:
-                    parts[shard] = stack.enter_context(Writer(out / f"{shard:05}.arrow", DOCUMENTS, codec="zstd"))
+                    parts[shard] = stack.enter_context(
+                        Writer(out / f"{shard:05}.arrow", DOCUMENTS, codec="zstd", batch=ROWS_A_PART)
+                    )
                 parts[shard].add(row)
                 facts["read"] += 1
             else:
                 facts["empty"] += 1
+    require_unchanged(job.path, job.sha256)
     counts = {name: facts[name] for name in ("read", "empty", "skipped")}
     return {**counts, "source": job.source, "skipped_list": skipped[:SKIPPED_LISTED]}
 
@@ -152,11 +160,15 @@ def _row(document: Document, language: str) -> dict[str, Any] | None:
     return {"id": identity(sentences), **about, "sentences": sentences}
 
 
-def _reading_facts(readings: list[Piece]) -> Facts:
+def _reading_facts(files: list[ReadFile], readings: list[Piece]) -> Facts:
     by_source: Counter[str] = Counter()
     for reading in readings:
         by_source[reading.facts["source"]] += reading.facts["read"]
-    listed = [line for reading in readings for line in reading.facts["skipped_list"]]
+    listed = [
+        f"{file.name}: {line}"
+        for file, reading in zip(files, readings, strict=True)
+        for line in reading.facts["skipped_list"]
+    ]
     counts = {name: sum(reading.facts[name] for reading in readings) for name in ("read", "empty", "skipped")}
     return {**counts, "read_by_source": dict(by_source), "skipped_list": listed[:SKIPPED_LISTED]}
 

@@ -164,9 +164,27 @@ def _write_unigrams(out: Path, vocab_size: int) -> None:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    ids_N = pc.list_flatten(read_table(out / "train.arrow")["ids"]).to_numpy()
-    counts_V = np.bincount(ids_N, minlength=vocab_size)
+    table = read_table(out / "train.arrow")
+    counts_V = np.bincount(pc.list_flatten(table["ids"]).to_numpy(), minlength=vocab_size)
+    if "masked_at" in table.column_names:  # count what stood there, not what hides it
+        counts_V += _restored(table, vocab_size)
     write_table(out / "unigrams.arrow", pa.table({"count": pa.array(counts_V, pa.int64())}), codec="zstd")
+
+
+def _restored(table: "pa.Table", vocab_size: int) -> "NDArray[np.int64]":
+    """Give what static masking changed in the counts of tokens, the other way round."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    lengths, masked = (pc.list_value_length(table[name]).to_numpy() for name in ("ids", "masked_at"))
+    begin_M = np.repeat(np.cumsum(lengths) - lengths, masked)
+    at_M = begin_M + pc.list_flatten(table["masked_at"]).to_numpy()
+    hidden_M = pc.list_flatten(table["ids"]).to_numpy()[at_M]
+    true_M = pc.list_flatten(table["masked_ids"]).to_numpy()
+    restored_V: NDArray[np.int64] = np.bincount(true_M, minlength=vocab_size) - np.bincount(
+        hidden_M, minlength=vocab_size
+    )
+    return restored_V
 
 
 def _facts(shards: list[Piece], cfg: ExamplesSlice) -> Facts:

@@ -9,7 +9,7 @@ from pipeline.config import FinetuneSlice
 from pipeline.core.arrow import read_table, write_rows
 from pipeline.core.compute import Facts, Piece
 from pipeline.core.errors import DataError
-from pipeline.core.files import read_json, write_json
+from pipeline.core.files import read_json, require_unchanged, write_json
 from pipeline.core.seeds import rng
 from pipeline.core.stage import Context, stage
 from pipeline.tables import labelled_schema
@@ -74,6 +74,8 @@ def encode_rows(job: EncodeRows, out: Path) -> Facts:
     if "dev" not in splits:
         splits["train"], splits["dev"] = _held_back(splits["train"], job.config)
     _refuse_useless(splits, job.config.task)
+    for _, path, sha256 in job.files:
+        require_unchanged(path, sha256)
     tokenizer = load(job.tokenizer)
     for split, rows in splits.items():
         encoded = _encoded(tokenizer, rows, job.config.sequence_length)

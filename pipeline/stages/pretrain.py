@@ -68,13 +68,18 @@ def _phases(cfg: PretrainSlice, ctx: Context) -> "tuple[Phase, ...]":
     return tuple(
         Phase(
             examples=_files(ctx.inputs[f"examples-{phase.sequence_length}"], "train"),
-            held_out=_files(ctx.inputs[f"examples-{phase.sequence_length}"], "held_out"),
+            held_out=_held_out(ctx.inputs[f"examples-{phase.sequence_length}"]),
             sequence_length=phase.sequence_length,
             steps=phase.steps,
             global_batch=phase.global_batch,
         )
         for phase in cfg.phases
     )
+
+
+def _held_out(examples: Artifact) -> tuple[str, ...]:
+    """Give the held-out files, or none where no document was held out."""
+    return _files(examples, "held_out") if examples.manifest["facts"]["held_out"]["examples"] else ()
 
 
 def _files(artifact: Artifact, part: str) -> tuple[str, ...]:

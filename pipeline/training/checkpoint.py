@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from pipeline.core.files import sha256_of, sync_folder, write_json
+from pipeline.model.tensors import save_tensors
 
 FORMAT = 1
 
@@ -68,7 +69,7 @@ def write(work: Path, state: State, *, step: int, order: str, keep: int) -> Path
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     for kind in _KINDS:
-        save_file(getattr(state, kind), draft / f"{kind}.safetensors")
+        save_tensors(getattr(state, kind), draft / f"{kind}.safetensors")
     named = {
         "format": FORMAT,
         "step": step,
@@ -84,7 +85,8 @@ def write(work: Path, state: State, *, step: int, order: str, keep: int) -> Path
     shutil.rmtree(folder, ignore_errors=True)  # one of the same step that was rejected
     draft.rename(folder)
     sync_folder(parent)
-    for old in _folders(work)[keep:]:
+    later = [old for old in _folders(work) if _step_of(old) > step]  # rejected at the start: they led nowhere
+    for old in (*later, *_folders(work)[len(later) + keep :]):
         shutil.rmtree(old)
     return folder
 
@@ -108,7 +110,11 @@ def newest(work: Path, *, order: str, until: int) -> Found:
 def _folders(work: Path) -> list[Path]:
     parent = work / "checkpoints"
     names = [path for path in parent.glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name)]
-    return sorted(names, key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
+    return sorted(names, key=_step_of, reverse=True)
+
+
+def _step_of(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
 
 
 def _verify(folder: Path) -> Checkpoint:

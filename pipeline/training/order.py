@@ -1,8 +1,8 @@
 """The order: everything one rank needs to know, as one JSON file that can be run again by hand.
 
 A stage writes it, `rank.py` reads it. Paths are absolute, lengths are tokens, unknown keys are errors. What is under
-`run` says how and where (ranks, memory, checkpoints) and may not change the result beyond summation order; all the
-rest says what.
+`run` says how and where (ranks, memory, checkpoints): it changes the order of summation and, where there is dropout, its
+draws; all the rest says what.
 """
 
 import json
@@ -76,7 +76,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Running:
-    """How and where; nothing here changes the result beyond summation order."""
+    """How and where; changes nothing beyond summation order and, where there is dropout, its draws."""
 
     micro_batch: int = 32  # sequences a rank in one forward pass, at most
     zero_stage: Literal[0, 1, 2, 3] = 2

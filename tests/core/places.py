@@ -37,3 +37,5 @@ class Unrecorded:
         return {}
 
     def made(self, artifact: Artifact) -> None: ...
+
+    complete = True

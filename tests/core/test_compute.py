@@ -64,6 +64,16 @@ def test_a_piece_that_fails_leaves_nothing_that_looks_finished(compute: StageCom
     assert len(list(compute.pieces.iterdir())) == 1
 
 
+def test_the_draft_of_a_living_maker_is_left_alone(compute: StageCompute, tmp_path: Path) -> None:
+    def sweep(job: Job, out: Path) -> Facts:
+        sweep_drafts(compute.pieces)  # as another run in the same store does when it starts
+        (out / "text.txt").write_text(job.text)
+        return {}
+
+    (piece,) = compute.map(sweep, [Job("a", tmp_path / "log")], key=Job.what, what="texts")
+    assert piece.file("text.txt").read_text() == "a"
+
+
 def test_drafts_of_killed_makers_are_swept(compute: StageCompute, tmp_path: Path) -> None:
     run(compute, tmp_path, "a")
     (compute.pieces / ".killed.123").mkdir()

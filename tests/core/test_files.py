@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.errors import DataError, StoreError
-from pipeline.core.files import BLOCK_BYTES, Digests, SourceFile, read_json, sha256_of, write_json
+from pipeline.core.files import BLOCK_BYTES, Digests, SourceFile, read_json, require_unchanged, sha256_of, write_json
 
 
 @pytest.fixture
@@ -58,7 +58,8 @@ def test_a_relative_path_is_described_as_an_absolute_one(
 def test_a_digest_is_remembered_for_the_next_process(memory: Path, tmp_path: Path) -> None:
     path = written(tmp_path / "a.txt", "x")
     Digests(memory).describe([path])
-    mark = f"{path}|1|{path.stat().st_mtime_ns}|{path.stat().st_ino}"
+    stat = path.stat()
+    mark = f"{path}|1|{stat.st_mtime_ns}|{stat.st_ctime_ns}|{stat.st_ino}"
     memory.write_text(f'["{mark}", "from memory"]\n')
     assert Digests(memory).describe([path])[0].sha256 == "from memory"
 
@@ -70,6 +71,32 @@ def test_a_changed_file_is_hashed_again(memory: Path, tmp_path: Path) -> None:
     path.write_text("y")  # of the same size
     os.utime(path, ns=(changed, changed))
     assert Digests(memory).describe([path])[0].sha256 == hashlib.sha256(b"y").hexdigest() != old
+
+
+def test_a_file_changed_in_place_with_its_old_time_is_hashed_again(memory: Path, tmp_path: Path) -> None:
+    path = written(tmp_path / "a.txt", "x")
+    Digests(memory).describe([path])
+    old = path.stat().st_mtime_ns
+    path.write_text("y")
+    os.utime(path, ns=(old, old))
+    assert Digests(memory).describe([path])[0].sha256 == hashlib.sha256(b"y").hexdigest()
+
+
+def test_a_memory_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.txt", "x")
+    (tmp_path / "digests.jsonl").mkdir()  # no file can be written there
+    with pytest.raises(IsADirectoryError):
+        (tmp_path / "digests.jsonl").open("a")
+    digests = Digests(tmp_path / "none.jsonl")
+    digests._memory = tmp_path / "digests.jsonl"
+    assert digests.describe([path])[0].sha256 == sha256_of(path)
+
+
+def test_a_file_that_changed_while_it_was_read_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.txt", "x")
+    require_unchanged(path, sha256_of(path))
+    with pytest.raises(DataError, match=r"a\.txt: was changed while it was read"):
+        require_unchanged(path, "0" * 64)
 
 
 def test_a_line_of_the_memory_cut_by_a_kill_costs_only_time(memory: Path, tmp_path: Path) -> None:

@@ -140,3 +140,28 @@ def test_a_manifest_says_where_and_with_what_it_was_made(store: Store) -> None:
     made: dict[str, Any] = make(Step(letters, LetterConfig()), store)[0].manifest["made"]
     assert {"at", "host", "python", "packages", "command", "sources", "tracking"} <= set(made)
     assert made["packages"]["pyarrow"]
+
+
+class Away(Unrecorded):
+    """Is a record whose server went away before the end."""
+
+    complete = False
+
+
+def test_scratch_stays_until_the_record_is_complete_and_the_next_run_ends_it(store: Store) -> None:
+    step = Step(letters, LetterConfig())
+    artifact, _ = materialize(step, store, InTurn(), Away(), Quiet(), RUN)
+    assert not artifact.settled
+    found, made = materialize(step, store, InTurn(), Away(), Quiet(), RUN)
+    assert (found.settled, made) == (False, False)
+    found, made = make(step, store)
+    assert (found.settled, made) == (True, False)
+    assert calls == ["a"]
+
+
+def test_an_artifact_whose_record_is_being_ended_is_there_all_the_same(store: Store) -> None:
+    step = Step(letters, LetterConfig())
+    materialize(step, store, InTurn(), Away(), Quiet(), RUN)
+    with store.making(step):
+        found, made = make(step, store)
+    assert (found.settled, made) == (False, False)

@@ -105,3 +105,29 @@ def test_passwords_are_left_out_of_uris() -> None:
 
 def test_nested_settings_become_dotted_names() -> None:
     assert flat({"a": {"b": [1, {"c": None}]}}) == {"a.b.0": 1, "a.b.1.c": None}
+
+
+def test_a_server_away_at_the_end_gets_everything_the_next_time(
+    recorder: MlflowRecorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "store").open()
+    step = Thing(seed=6, label="tokenizer")
+    recorder.begin("tiny", {})
+    with monkeypatch.context() as away, store.making(step) as draft:
+        with recorder.stage(step, {}, draft / ".work") as track:
+            track.metrics(1, {"loss": 1.0})
+            artifact = store.commit(step, {"vocab_size": 9}, MADE | {"tracking": track.where()})
+            for name in ("log_batch", "log_dict", "set_terminated"):
+                away.setattr(recorder._client, name, _away)
+            track.made(artifact)
+        assert not track.complete
+    with store.making(step) as draft, recorder.stage(step, {}, draft / ".work") as track:
+        track.made(artifact)
+    assert track.complete
+    run = client(recorder).get_run(track.where()["run_id"])
+    assert (run.data.metrics["loss"], run.data.metrics["vocab_size"]) == (1.0, 9.0)
+    assert run.info.status == "FINISHED"
+
+
+def _away(*_: Any, **__: Any) -> None:
+    raise OSError("no route to host")

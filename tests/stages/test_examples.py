@@ -171,6 +171,13 @@ def test_static_masks_hide_what_is_written_beside_them(workshop: Workshop, news:
     assert hidden / sum(len(row["ids"]) for row in plain) == pytest.approx(0.15, abs=0.01)
 
 
+def test_the_unigram_entropy_is_that_of_the_text_and_not_of_its_masks(workshop: Workshop, news: list[str]) -> None:
+    source = workshop.write({"a.txt": news[:60]})
+    plain = workshop.make(workshop.plan(source)["examples-64"]).manifest["facts"]
+    masked = workshop.make(workshop.plan(source, masking={**STATIC, "rate": 0.5})["examples-64"]).manifest["facts"]
+    assert masked["unigram_entropy_nats"] == pytest.approx(plain["unigram_entropy_nats"], abs=1e-12)
+
+
 def test_duplicates_are_the_same_corpus_masked_and_paired_anew(workshop: Workshop, news: list[str]) -> None:
     source = workshop.write({"a.txt": news[:60]})
     settings = {"examples": {"objectives": ["mlm"], "short_probability": 0.0}, "corpus": {"shards": 1}}

@@ -5,6 +5,7 @@ import pytest
 from pipeline.config import FinetuneSlice
 from pipeline.core.arrow import read_rows
 from pipeline.core.errors import DataError
+from pipeline.core.files import sha256_of
 from pipeline.core.store import Artifact
 from pipeline.stages.finetune import EncodeRows, encode_rows
 from pipeline.text.encode import load
@@ -23,7 +24,7 @@ def job(tokenizer: Artifact, folder: Path, sequence_length: int = 32, **splits: 
     files = []
     for split, lines in splits.items():
         (folder / f"{split}.tsv").write_text("\n".join(lines) + "\n")
-        files.append((split, folder / f"{split}.tsv", f"sha256 of {split}"))
+        files.append((split, folder / f"{split}.tsv", sha256_of(folder / f"{split}.tsv")))
     config = FinetuneSlice(task="rte", seed=0, sequence_length=sequence_length, dev_fraction=0.25)
     return EncodeRows(tuple(files), tokenizer.path, tokenizer.sha256("tokenizer.json"), config)
 

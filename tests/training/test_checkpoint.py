@@ -1,12 +1,15 @@
 """Checkpoints as files: what counts as one, and which is taken."""
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
+from pipeline.model import tensors
 from pipeline.training.checkpoint import State, newest, write
 from pipeline.training.loop import identity
 from pipeline.training.order import Order
@@ -108,3 +111,32 @@ def test_a_store_that_was_moved_asks_for_the_same(order: Order) -> None:
 
     assert identity(at("/a/store")) == identity(at("/elsewhere/b"))
     assert identity(at("/a/store")) != identity(at("/a/store", "ba9876543210"))
+
+
+def test_checkpoints_rejected_at_the_start_give_way_to_new_ones(tmp_path: Path) -> None:
+    _write(tmp_path, 1100, 1200, order="other")
+    assert newest(tmp_path, order="x", until=2000).checkpoint is None
+    _write(tmp_path, 100, keep=2)
+    found = newest(tmp_path, order="x", until=2000)
+    assert found.checkpoint is not None
+    assert found.checkpoint.step == 100
+    assert not _folder(tmp_path, 1200).exists()
+
+
+def test_a_full_disk_is_an_os_error_as_for_any_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(tensors, "save_file", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        _write(tmp_path, 1)
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_another_failure_of_safetensors_stays_what_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise SafetensorError("header too large")
+
+    monkeypatch.setattr(tensors, "save_file", broken)
+    with pytest.raises(SafetensorError, match="header too large"):
+        _write(tmp_path, 1)
