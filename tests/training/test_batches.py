@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pipeline.core.arrow import write_table
 from pipeline.core.errors import DataError
 from pipeline.tables import Next, examples_schema
+from pipeline.text.vocab import SPECIALS, save, wordpiece
 from pipeline.training.batches import NOTHING, Loader, Masks, MicroBatch, Rows, Sampler, deal, static_masks
 from pipeline.training.jobs import job_of
 from pipeline.training.order import Masking, Order
@@ -174,8 +175,8 @@ def test_static_masks_are_those_of_the_examples(tmp_path: Path) -> None:
 
 
 def test_whole_words_are_hidden_with_the_tokenizer_s_pieces(order: Order, tmp_path: Path) -> None:
-    pieces = [f"##{at}" if at >= 5 and at % 2 == 0 else f"{at}" for at in range(VOCABULARY)]
-    (tmp_path / "vocab.txt").write_text("\n".join(pieces) + "\n")
+    pieces = [*SPECIALS, *(f"##{at}" if at % 2 == 0 else f"{at}" for at in range(len(SPECIALS), VOCABULARY))]
+    save(wordpiece(pieces, lowercase=True), tmp_path)
     masking = Masking("dynamic", "word", 0.3, mask_id=4, special_ids=SPECIAL, tokenizer=str(tmp_path))
     for ids, _, where, labels, _ in _seen(replace(order, masking=masking), 1, 16, 0).values():
         assert isinstance(ids, list)
