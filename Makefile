@@ -24,4 +24,4 @@ lint: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
-	$(BIN)/python benchmarks/examples.py
+	$(BIN)/python benchmarks/data.py --quick --json

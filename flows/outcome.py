@@ -1,8 +1,8 @@
 """What became of a step, as the person at the terminal reads it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, cast
 
 from rich.table import Table
 
@@ -41,6 +41,30 @@ def table_of(outcomes: Sequence[Outcome], country: str) -> Table:
             f"{outcome.artifact.label}/{outcome.artifact.key}",
         )
     return table
+
+
+def funnel_of(facts: Mapping[str, Any]) -> Table:
+    """Lay out what became of the documents of a corpus: read, left out by step and reason, kept."""
+    table = Table(title="documents", title_justify="left", box=None, pad_edge=False)
+    for name, justify in (("", "right"), ("", "left"), ("", "left")):
+        table.add_column(name, justify=cast(Literal["left", "right"], justify))
+    dropped = facts["dropped"]
+    found = facts["read"] + facts["empty"] + facts["skipped"] + _before_shards(dropped)
+    table.add_row(f"{found:,}", "found", "")
+    for name, why in (("skipped", "could not be parsed"), ("empty", "held no text")):
+        if facts[name]:
+            table.add_row(f"-{facts[name]:,}", name, why)
+    for reason, count in dropped.items():
+        step, _, why = reason.partition(": ")
+        table.add_row(f"-{count:,}", step, why)
+    table.add_row(f"{facts['documents']:,}", "kept", "")
+    return table
+
+
+def _before_shards(dropped: Mapping[str, int]) -> int:
+    """Count what the cleaning steps left out; what was left out later had been read."""
+    later = ("exclude", "duplicates", "near_duplicates")
+    return sum(count for reason, count in dropped.items() if reason.partition(":")[0] not in later)
 
 
 def duration(seconds: float) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from flows.outcome import Outcome, findings, next_commands, table_of
+from flows.outcome import Outcome, findings, funnel_of, next_commands, table_of
 from flows.planning import plan_in
 from flows.progress import console, shown
 from pipeline.config import PipelineConfig
@@ -36,6 +36,9 @@ def run_config(config: PipelineConfig, until: str | None) -> None:
     out = console()
     store = Store(Path(config.run.store).absolute()).open()
     outcomes = _hits(plan_in(store, config.recipe, until), store) or _run(config, until, store, out)
+    for outcome in outcomes:
+        if outcome.made and outcome.artifact.label == "corpus":
+            out.print(funnel_of(outcome.artifact.manifest["facts"]))
     out.print(table_of(outcomes, config.run.country))
     for line in findings(outcomes):
         out.print(line, highlight=False, soft_wrap=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from flows.outcome import duration
+from flows.outcome import duration, funnel_of
 from flows.progress import console
 from pipeline.core.errors import ConfigError
 from pipeline.core.stage import Step
@@ -51,6 +51,8 @@ def show_artifact(store: Store, artifact: Artifact) -> None:
     for name in ("config", "inputs", "sources", "facts", "made"):
         out.print(f"[bold]{name}[/bold]")
         out.print_json(json.dumps(manifest[name]))
+    if artifact.label == "corpus":
+        out.print(funnel_of(manifest["facts"]))
     table = Table("file", "bytes", "rows", "sha256", box=None, pad_edge=False)
     for entry in manifest["files"]:
         table.add_row(entry["name"], f"{entry['bytes']:,}", str(entry.get("rows", "")), entry["sha256"][:16])

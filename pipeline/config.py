@@ -15,6 +15,7 @@ from pipeline.core.section import OneOf, Place, Section
 from pipeline.model.shape import SIZES, Shape
 from pipeline.objectives import OBJECTIVES
 from pipeline.tasks import TASKS
+from pipeline.text.cleaning import STEPS
 from pipeline.text.sources import SOURCES
 from pipeline.text.vocab import ALGORITHMS
 
@@ -33,7 +34,42 @@ class SourceConfig(Section):
     name: str = ""
     """What documents of this source are called in the lineage; the kind unless given."""
     text_column: str = "text"
-    """For jsonl and parquet: the column that holds the text."""
+    """For jsonl, csv, parquet and huggingface: the column that holds the text."""
+    split: str = "train"
+    """For huggingface: the split to read."""
+    list_items: Literal["sentences", "all", "none"] = "sentences"
+    """For wikipedia: which items of lists are kept; `sentences` keeps those that are whole sentences."""
+    truncated: Literal["error", "keep"] = "error"
+    """What to do with a file that is cut short: stop, or keep the documents before the cut and say so."""
+
+
+class CleaningConfig(Section):
+    """What is mended in documents and which are left out, step by step."""
+
+    steps: tuple[Annotated[str, OneOf(STEPS)], ...] = ("repair", "length")
+    """The steps, in order; text is brought to NFC and plain spaces after the last of them in any case."""
+    minimum_words: Count = 10
+    """For `length`: shorter documents are left out."""
+    language_confidence: Fraction = 0.5
+    """For `language`: the least probability that a document is in recipe.corpus.language."""
+
+
+class NearDuplicatesConfig(Section):
+    """Documents that are almost the same: of each cluster one is kept.
+
+    Source: Broder 1997, On the resemblance and containment of documents; Lee et al. 2022 for the defaults.
+    """
+
+    mode: Literal["keep", "remove"] = "remove"
+    """Whether near-duplicates are looked for at all."""
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """The least share of common shingles (Jaccard) that makes two documents near-duplicates."""
+    shingle_words: Count = 5
+    """Words in a shingle."""
+    permutations: Annotated[int, Field(ge=8, le=1024)] = 128
+    """Numbers in a signature; more estimate the share better and take longer."""
+    bands: Count = 16
+    """Into how many bands a signature is cut; documents that agree in one whole band are compared."""
 
 
 class CorpusConfig(Section):
@@ -43,10 +79,16 @@ class CorpusConfig(Section):
     """Where the text comes from, in order: of equal documents the first source's is kept."""
     language: str = "en"
     """The language whose rules split sentences, as an ISO 639-1 code."""
-    shards: Annotated[int, Field(ge=1, le=512)] = 8
-    """Into how many files documents are dealt, by a hash of their text; a reader has one open for each."""
+    shards: Annotated[int, Field(ge=1, le=4096)] = 8
+    """Into how many files documents are dealt, by a hash of their text."""
+    cleaning: CleaningConfig = CleaningConfig()
+    near_duplicates: NearDuplicatesConfig = NearDuplicatesConfig()
+    exclude: Place = ""
+    """A file that lists documents to leave out: an id, a title or a url a line."""
     max_bad_fraction: Fraction = 0.01
     """The stage fails if more than this share of the documents cannot be parsed."""
+    document_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """A document that takes longer than this to read and clean is skipped, counted and listed."""
 
 
 class TokenizerConfig(Section):
@@ -58,6 +100,8 @@ class TokenizerConfig(Section):
     """How many pieces, the five special ones included."""
     lowercase: bool = True
     """Fold case and strip accents before splitting, as BERT uncased."""
+    path: Place = ""
+    """An existing tokenizer to use instead: a Hugging Face folder, a tokenizer.json or a vocab.txt."""
 
 
 class ExamplesConfig(Section):
@@ -69,6 +113,8 @@ class ExamplesConfig(Section):
     """How often an example is made shorter than it could be (Devlin et al. 2019, A.2)."""
     held_out_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.01
     """The share of documents that are kept for evaluation and never trained on."""
+    shards: Annotated[int, Field(ge=1, le=4096)] = 8
+    """Into how many files examples are dealt, shuffled and of equal size."""
 
 
 class MaskingConfig(Section):
@@ -78,8 +124,8 @@ class MaskingConfig(Section):
     """Drawn anew each epoch while training, or once while the examples are made."""
     duplicates: Count = 1
     """With static masks: how many differently masked copies of the corpus are made."""
-    unit: Literal["token", "word"] = "token"
-    """Mask single tokens or whole words."""
+    unit: Literal["token", "word", "span"] = "token"
+    """Mask single tokens, whole words, or runs of words (SpanBERT)."""
     rate: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """The share of positions to predict."""
 
@@ -188,7 +234,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _agree(self) -> "Recipe":
-        for problem in (*_too_long(self), *_odd_heads(self), *_odd_objectives(self)):
+        for problem in (*_too_long(self), *_odd_heads(self), *_odd_objectives(self), *_odd_bands(self)):
             raise ValueError(problem)
         return self
 
@@ -308,3 +354,13 @@ def _odd_objectives(recipe: Recipe) -> list[str]:
     if recipe.masking.mode == "dynamic" and recipe.masking.duplicates > 1:
         return ["recipe.masking.duplicates is for static masks; set recipe.masking.mode=static or leave it out"]
     return []
+
+
+def _odd_bands(recipe: Recipe) -> list[str]:
+    near = recipe.corpus.near_duplicates
+    if near.permutations % near.bands == 0:
+        return []
+    return [
+        f"recipe.corpus.near_duplicates.permutations={near.permutations} is not a multiple of "
+        f"recipe.corpus.near_duplicates.bands={near.bands}; change one of them"
+    ]

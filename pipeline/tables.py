@@ -28,9 +28,9 @@ class Next(IntEnum):
 def examples_schema(vocab_size: int, *, static_masks: bool) -> pa.Schema:
     """EXAMPLES: one row a training example; token ids as narrow as the vocabulary allows.
 
-    `ids` holds [CLS] A [SEP] B [SEP] without padding. `second_at` is the index of B's first token (the length of `ids`
-    where there is no B). `first_row` and `second_row` are the rows, in the documents shard of the same number,
-    of the documents that A and B were taken from (`second_row` is -1 where there is no B).
+    `ids` holds [CLS] A [SEP] B [SEP] without padding, or [CLS] and sentences with a [SEP] after each document. `second_at`
+    is the index of B's first token (the length of `ids` where there is no B). `shard` is the number of a DOCUMENTS file,
+    and `rows` are the rows in it of the documents whose text stands in the example, in order of appearance, each once.
     With static masks `ids` is masked already, and `masked_at` and `masked_ids` say where and what stood there.
     """
     token = pa.uint16() if vocab_size <= 1 << 16 else pa.uint32()
@@ -38,8 +38,8 @@ def examples_schema(vocab_size: int, *, static_masks: bool) -> pa.Schema:
         pa.field("ids", pa.list_(token), nullable=False),
         pa.field("second_at", pa.uint16(), nullable=False),
         pa.field("label", pa.uint8(), nullable=False),
-        pa.field("first_row", pa.int32(), nullable=False),
-        pa.field("second_row", pa.int32(), nullable=False),
+        pa.field("shard", pa.uint16(), nullable=False),
+        pa.field("rows", pa.list_(pa.int32()), nullable=False),
     ]
     masked: list[pa.Field[Any]] = [
         pa.field("masked_at", pa.list_(pa.uint16()), nullable=False),

@@ -79,7 +79,12 @@ def test_nothing_of_a_config_can_be_changed() -> None:
             ["recipe.examples.objectives=[mlm, cls]"],
             r"^recipe\.examples\.objectives\.1='cls': is not one of mlm, nsp, sop$",
         ),
-        (["recipe.tokenizer.algorithm=unigram"], r"algorithm='unigram': is not one of wordpiece, bpe$"),
+        (["recipe.tokenizer.algorithm=word"], r"algorithm='word': is not one of wordpiece, bpe, unigram$"),
+        (["recipe.corpus.cleaning.steps=[polish]"], r"'polish': is not one of repair, length, language, "),
+        (
+            ["recipe.corpus.near_duplicates.bands=7"],
+            r"^recipe\.corpus\.near_duplicates\.permutations=128 is not a multiple of .*bands=7; change one of them$",
+        ),
         (["recipe.model.size=huge"], r"^recipe\.model\.size='huge': is not one of tiny, mini, small"),
         (["recipe.finetune=[{task: mnli}]"], r"^recipe\.finetune\.0\.task='mnli': is not one of rte, sst2, polarity$"),
         (["recipe.masking.rate=1"], r"^recipe\.masking\.rate=1: input should be less than 1$"),

@@ -138,7 +138,19 @@ TOUCHED: dict[str, tuple[Any, set[str]]] = {
     "corpus.sources.0.kind": ("text", set(ALL)),
     "corpus.sources.0.name": ("wiki", set(ALL)),
     "corpus.sources.0.text_column": ("body", set(ALL)),
+    "corpus.sources.0.list_items": ("none", set(ALL)),
+    "corpus.sources.0.split": ("test", set(ALL)),
+    "corpus.sources.0.truncated": ("keep", set(ALL)),
     "corpus.language": ("de", set(ALL)),
+    "corpus.cleaning.steps": ("[length]", set(ALL)),
+    "corpus.cleaning.minimum_words": (3, set(ALL)),
+    "corpus.cleaning.language_confidence": (0.7, set(ALL)),
+    "corpus.near_duplicates.mode": ("keep", set(ALL)),
+    "corpus.near_duplicates.threshold": (0.7, set(ALL)),
+    "corpus.near_duplicates.shingle_words": (3, set(ALL)),
+    "corpus.near_duplicates.permutations": (256, set(ALL)),
+    "corpus.near_duplicates.bands": (32, set(ALL)),
+    "corpus.document_seconds": (5.0, set(ALL)),
     "corpus.shards": (3, set(ALL)),
     "corpus.max_bad_fraction": (0.5, set(ALL)),
     "tokenizer.algorithm": ("bpe", set(ALL) - {"corpus"}),
@@ -147,6 +159,7 @@ TOUCHED: dict[str, tuple[Any, set[str]]] = {
     "examples.objectives": ("[mlm]", EXAMPLES),
     "examples.short_probability": (0.2, EXAMPLES),
     "examples.held_out_fraction": (0.2, EXAMPLES),
+    "examples.shards": (3, EXAMPLES),
     "masking.mode": ("static", EXAMPLES),
     "masking.unit": ("word", MODEL),
     "masking.rate": (0.2, MODEL),
@@ -175,7 +188,10 @@ TOUCHED: dict[str, tuple[Any, set[str]]] = {
 }
 
 
-ELSEWHERE_TESTED = {"corpus.sources.path", "finetune.path", "finetune.task", "masking.duplicates"}
+ELSEWHERE_TESTED = {
+    *("corpus.sources.path", "corpus.exclude", "tokenizer.path", "finetune.path"),
+    *("finetune.task", "masking.duplicates"),
+}
 
 
 def settings_of(section: type[BaseModel]) -> Iterator[str]:
@@ -194,6 +210,19 @@ def test_every_setting_of_the_recipe_is_tested_for_what_it_renames() -> None:
 def test_a_setting_renames_what_depends_on_it_and_nothing_else(setting: str, sources: dict[str, Path]) -> None:
     value, touched = TOUCHED[setting]
     assert changed(small(sources), small(sources, f"recipe.{setting}={value}")) == touched
+
+
+def test_what_lies_at_the_place_of_a_list_or_tokenizer_names_what_depends_on_it(sources: dict[str, Path]) -> None:
+    vocabulary, excluded = (sources["wiki"].with_name(name) for name in ("vocab.txt", "list.txt"))
+    vocabulary.write_text("[PAD]\n", encoding="utf-8")
+    excluded.write_text("A title\n", encoding="utf-8")
+    with_list = small(sources, f"recipe.corpus.exclude={excluded}")
+    pinned = small(sources, f"recipe.tokenizer.path={vocabulary}")
+    assert changed(small(sources), with_list) == set(ALL)
+    assert changed(small(sources), pinned) == set(ALL) - {"corpus"}
+    before = keys_of(pinned)
+    vocabulary.write_text("[PAD]\n[UNK]\n", encoding="utf-8")
+    assert {name for name, key in keys_of(pinned).items() if before[name] != key} == set(ALL) - {"corpus"}
 
 
 def test_static_masks_are_part_of_the_examples(sources: dict[str, Path]) -> None:

@@ -54,6 +54,51 @@ class Writer:
             self._rows.clear()
 
 
+class BatchWriter:
+    """Writes record batches to an Arrow IPC file, small ones joined: what is written depends only on what is added."""
+
+    def __init__(self, path: Path, schema: pa.Schema, *, codec: Literal["zstd"] | None, target_bytes: int) -> None:
+        self.rows = 0
+        self.batches = 0
+        self._schema = schema
+        self._target_bytes = target_bytes
+        self._waiting: list[pa.RecordBatch] = []
+        self._waiting_bytes = 0
+        self._sink = pa.OSFile(str(path), "wb")
+        self._writer = pa.ipc.new_file(self._sink, schema, options=pa.ipc.IpcWriteOptions(compression=codec))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.flush()
+            self._writer.close()
+        finally:
+            self._sink.close()
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Take a batch; it is written when enough have come together."""
+        if batch.num_rows:
+            self._waiting.append(batch)
+            self._waiting_bytes += batch.nbytes
+        if self._waiting_bytes >= self._target_bytes:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits as one batch."""
+        if not self._waiting:
+            return
+        self._writer.write_batch(pa.concat_batches(self._waiting))  # type: ignore[attr-defined]
+        self.rows += sum(batch.num_rows for batch in self._waiting)
+        self.batches += 1
+        self._waiting.clear()
+        self._waiting_bytes = 0
+
+
 def write_rows(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]], *, codec: Literal["zstd"] | None) -> int:
     """Write rows as an Arrow IPC file and return how many there were."""
     with Writer(path, schema, codec=codec) as writer:
@@ -90,20 +135,32 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
             yield from reader.get_batch(at).to_pylist()
 
 
+def read_batches(path: Path, numbers: Iterable[int] | None = None) -> Iterator[pa.RecordBatch]:
+    """Yield the record batches of an Arrow IPC file, or those of some numbers, one in memory at a time.
+
+    Raises: DataError if the file is not a whole Arrow IPC file.
+    """
+    with _opened(path) as reader:
+        for at in range(reader.num_record_batches) if numbers is None else numbers:
+            yield reader.get_batch(at)
+
+
 def rows_of(path: Path) -> int | None:
     """Count the rows of an Arrow IPC or Parquet file from its footer; None for any other file."""
     if path.suffix == ".parquet":
         return int(pq.read_metadata(path).num_rows)
     if path.suffix != ".arrow":
         return None
-    with _opened(path) as reader:
+    with _opened(
+        path, pa.ipc.IpcReadOptions(included_fields=[0])
+    ) as reader:  # the first column: not all is decompressed
         return sum(reader.get_batch(at).num_rows for at in range(reader.num_record_batches))
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[pa.RecordBatchFileReader]:
+def _opened(path: Path, options: pa.ipc.IpcReadOptions | None = None) -> Iterator[pa.RecordBatchFileReader]:
     try:
         with pa.memory_map(str(path), "r") as source:
-            yield pa.ipc.open_file(source)
+            yield pa.ipc.open_file(source, options=options)
     except pa.ArrowInvalid as error:
         raise DataError(f"{path}: not a whole Arrow file ({error}); make it again") from error

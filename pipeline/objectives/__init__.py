@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pipeline.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from numpy.random import Generator
     from torch import Tensor, nn
 
     from pipeline.model.shape import Shape
-    from pipeline.objectives.segments import Examples
+    from pipeline.objectives.segments import Examples, Keys
     from pipeline.text.encode import Encoded
 
 
@@ -49,19 +48,20 @@ class Batch(Protocol):
 
 
 class PairMaker(Protocol):
-    """Turns the encoded documents of a shard into examples."""
+    """Turns encoded documents into examples."""
 
     def __call__(
         self,
         encoded: "Encoded",
+        key_D: "Keys",
         *,
         sequence_length: int,
         short_probability: float,
         cls_id: int,
         sep_id: int,
-        rng: "Generator",
+        seed: int,
     ) -> "Examples":
-        """Make examples of at most `sequence_length` tokens, the same for the same generator state."""
+        """Make examples of at most `sequence_length` tokens; the draws of a document follow from the seed and its key."""
         ...
 
 
@@ -100,7 +100,7 @@ def _late(module: str, name: str) -> Callable[..., Any]:
     return partial(_call, module, name)
 
 
-_single_segments = _late("pipeline.objectives.segments", "single_segments")
+_full_sentences = _late("pipeline.objectives.packing", "full_sentences")
 
 OBJECTIVES: dict[str, Objective] = {
     "mlm": Objective(
@@ -126,7 +126,7 @@ OBJECTIVES: dict[str, Objective] = {
 
 
 def pair_maker(objectives: Sequence[str]) -> PairMaker:
-    """Find the pair maker that a set of objectives needs: that of the one with pairs, or single segments.
+    """Find the pair maker that a set of objectives needs: that of the one with pairs, or full sentences.
 
     Raises: ConfigError if two of them want pairs of their own.
     """
@@ -135,4 +135,4 @@ def pair_maker(objectives: Sequence[str]) -> PairMaker:
         raise ConfigError(
             f"recipe.examples.objectives: {' and '.join(makers)} both make pairs of segments; keep one of them"
         )
-    return next(iter(makers.values()), _single_segments)
+    return next(iter(makers.values()), _full_sentences)

@@ -1,50 +1,63 @@
-"""What all pair makers share: segments as slices of the encoded text, cut to length and laid out as examples.
+"""What all pair makers share: an example as a few stretches of the encoded text, and how stretches become examples.
 
-A pair maker only decides where segments begin and end; those decisions are a few integers an example (`Pairs`), and
-everything that touches tokens is done for all examples at once.
+A pair maker only decides where stretches begin and end, in a kernel that never touches a token (`Drawn`). Every stretch
+ends in [SEP], so one layout serves pairs, lone segments and sentences packed across documents.
 
-Letters: E examples, N tokens of the shard, T tokens of an example.
+Letters: D documents, S sentences, N tokens, E examples, P stretches.
 """
 
-from bisect import bisect_left
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.random import Generator
 from numpy.typing import NDArray
 
+from pipeline.core.kernel import kernel
+from pipeline.objectives.columns import Ints, borders, list_column, plain_column
+from pipeline.objectives.draws import State, advance, below, share
 from pipeline.tables import Next, examples_schema
 from pipeline.text.encode import Encoded, Ids
 
-Ints = NDArray[np.int64]
+Keys = NDArray[np.uint64]
+"""What the draws of each document follow from: equal keys, equal draws. Shape [D]."""
+
+BEGIN, END, DOCUMENT = 0, 1, 2
+"""The columns of `Drawn.stretch_P3`."""
 
 
-class Pair(NamedTuple):
-    """One example before cutting: A is tokens first to first_end, B second to second_end, each of one document."""
+@dataclass(frozen=True)
+class Drawn:
+    """Examples before layout: example e is stretches at_E[e] to at_E[e + 1], each of one document."""
 
-    first: int
-    first_end: int
-    first_row: int
-    second: int
-    second_end: int
-    second_row: int
-    label: Next
+    stretch_P3: Ints  # first token, one past the last, document
+    at_E: Ints  # E + 1
+    label_E: Ints
+
+    @staticmethod
+    def room(examples: int, stretches: int) -> "Drawn":
+        """Make the arrays that a kernel fills."""
+        return Drawn(np.empty((stretches, 3), np.int64), np.zeros(examples + 1, np.int64), np.empty(examples, np.int64))
+
+    def first(self, examples: int) -> "Drawn":
+        """Keep what a kernel has filled."""
+        at_E = self.at_E[: examples + 1]
+        return Drawn(self.stretch_P3[: at_E[-1]], at_E, self.label_E[:examples])
 
 
 @dataclass(frozen=True)
 class Examples:
-    """The examples of one shard, flat: example e is ids[at[e] : at[e + 1]], with [CLS] and [SEP], without padding."""
+    """Examples, flat: example e is ids[at[e] : at[e + 1]], with [CLS] and [SEP], without padding.
+
+    Its text is of documents[documents_at[e] : documents_at[e + 1]], in order of appearance, each once.
+    """
 
     ids: Ids
     at: Ints  # E + 1
     second_at: Ints
     label: Ints
-    first_row: Ints
-    second_row: Ints
+    documents: Ints
+    documents_at: Ints  # E + 1
 
     def __len__(self) -> int:
         return len(self.at) - 1
@@ -60,144 +73,118 @@ class StaticMasks:
     at: Ints  # E + 1
 
 
-@dataclass(frozen=True)
-class Document:
-    """A document's sentences as borders in the shard's tokens."""
-
-    row: int
-    borders: list[int]  # one more than there are sentences
-
-    @property
-    def last(self) -> int:
-        """The number of sentences, which is the index of the last border."""
-        return len(self.borders) - 1
-
-    def reach(self, begin: int, tokens: int) -> int:
-        """Return the border after the fewest sentences from `begin` that hold `tokens`, or the document's end."""
-        at = bisect_left(self.borders, self.borders[begin] + tokens, lo=min(begin + 1, self.last))
-        return min(at, self.last)
+def capped(encoded: Encoded, tokens: int) -> Encoded:
+    """Cut sentences of more than `tokens` into pieces that count as sentences: full ones and a rest, no token lost."""
+    length_S = np.diff(encoded.sentence_at)
+    if length_S.max(initial=0) <= tokens:
+        return encoded
+    piece_S = -(-length_S // tokens)
+    piece_at = borders(piece_S)
+    within = np.arange(piece_at[-1]) - np.repeat(piece_at[:-1], piece_S)
+    begin = np.repeat(encoded.sentence_at[:-1], piece_S) + tokens * within
+    return Encoded(encoded.ids_N, np.append(begin, encoded.sentence_at[-1]), piece_at[encoded.document_at])
 
 
-def documents_of(encoded: Encoded) -> list[Document]:
-    """List the documents that have any tokens."""
-    sentence_at, document_at = encoded.sentence_at.tolist(), encoded.document_at.tolist()
-    return [
-        Document(row, sentence_at[begin : end + 1])
-        for row, (begin, end) in enumerate(pairwise(document_at))
-        if end > begin
-    ]
+@kernel
+def draw_target(state: State, most: int, short_probability: float) -> int:
+    """Draw the length that examples aim at: `most`, or with `short_probability` less, from 2 on.
 
-
-def target_length(max_tokens: int, short_probability: float, rng: Generator) -> int:
-    """Draw the length a document's examples aim at: `max_tokens`, or with `short_probability` less, from 2 on.
-
-    Source: google-research/bert create_pretraining_data.py, `target_seq_length` (drawn once a document).
+    Source: google-research/bert create_pretraining_data.py, `target_seq_length`.
     """
-    return int(rng.integers(2, max_tokens + 1)) if rng.random() < short_probability else max_tokens
+    if share(advance(state)) >= short_probability:
+        return most
+    return 2 + int(below(advance(state), most - 1))
 
 
-def chunks(document: Document, target: int) -> Iterator[tuple[int, int]]:
-    """Cut a document into runs of whole sentences that reach `target` tokens; the last may be shorter."""
-    begin = 0
-    while begin < document.last:
-        end = document.reach(begin, target)
-        yield begin, end
-        begin = end
+@kernel
+def reach(sentence_at: Ints, begin: int, last: int, tokens: int) -> int:
+    """Return the border after the fewest sentences from `begin` that hold `tokens`, `last` at most."""
+    end = begin + 1
+    while end < last and sentence_at[end] - sentence_at[begin] < tokens:
+        end += 1
+    return end
 
 
-def lone(row: int, begin: int, end: int) -> Pair:
-    """Make an example of one segment."""
-    return Pair(begin, end, row, end, end, -1, Next.NONE)
+@kernel
+def fronts(state: State, tokens: int) -> np.int64:
+    """Draw how many of some tokens are lost from the front, each at even odds."""
+    front = np.int64(0)
+    bits = np.uint64(0)
+    for token in range(tokens):
+        if token % 64 == 0:
+            bits = advance(state)
+        front += np.int64(bits & np.uint64(1))
+        bits >>= np.uint64(1)
+    return front
 
 
-def single_segments(
-    encoded: Encoded, *, sequence_length: int, short_probability: float, cls_id: int, sep_id: int, rng: Generator
-) -> Examples:
-    """Make examples of one segment each for a recipe without a pair objective: every token of a document, once.
+@kernel
+def fit(state: State, first_P: Ints, second_P: Ints, limit: int) -> None:
+    """Drop tokens of the longer stretch, each from its front or its back at even odds, until both fit in `limit`.
 
-    A document is cut where an example is full, also inside a sentence; what remains is a shorter example.
-
-    Source: Liu et al. 2019 (RoBERTa), section 4.2, DOC-SENTENCES, here without padding.
+    Source: google-research/bert create_pretraining_data.py, `truncate_seq_pair`: a loop over tokens; how many each
+    segment loses is fixed by the lengths.
     """
-    drawn: list[Pair] = []
-    for document in documents_of(encoded):
-        target = target_length(sequence_length - 2, short_probability, rng)
-        end = document.borders[-1]
-        drawn.extend(lone(document.row, at, min(at + target, end)) for at in range(document.borders[0], end, target))
-    return lay_out(encoded, drawn, sequence_length=sequence_length, cls_id=cls_id, sep_id=sep_id, rng=rng)
+    first, second = first_P[END] - first_P[BEGIN], second_P[END] - second_P[BEGIN]
+    excess = max(first + second - limit, 0)
+    gap = min(excess, abs(first - second))
+    first_lost = (gap if first > second else 0) + (excess - gap) // 2  # once equal they lose in turn, B first
+    second_lost = excess - first_lost
+    front = fronts(state, first_lost)
+    first_P[BEGIN] += front
+    first_P[END] -= first_lost - front
+    front = fronts(state, second_lost)
+    second_P[BEGIN] += front
+    second_P[END] -= second_lost - front
 
 
-def lay_out(
-    encoded: Encoded, pairs: list[Pair], *, sequence_length: int, cls_id: int, sep_id: int, rng: Generator
-) -> Examples:
-    """Cut pairs to length and copy their tokens: [CLS] A [SEP] B [SEP], or [CLS] A [SEP]."""
-    table = np.array(pairs, dtype=np.int64).reshape(-1, len(Pair._fields)).T
-    first, first_end, first_row, second, second_end, second_row, label = table
-    paired = (second_end > second).astype(np.int64)
-    first, first_end, second, second_end = _cut(first, first_end, second, second_end, sequence_length - 2 - paired, rng)
-    first_length, second_length = first_end - first, second_end - second
-    second_at = 2 + first_length
-    at = borders(second_at + second_length + paired)
-    ids = np.full(at[-1], sep_id, dtype=encoded.ids_N.dtype)
-    ids[at[:-1]] = cls_id
-    ids[_slices(at[:-1] + 1, first_length)] = encoded.ids_N[_slices(first, first_length)]
-    ids[_slices(at[:-1] + second_at, second_length)] = encoded.ids_N[_slices(second, second_length)]
-    return Examples(ids, at, second_at, label, first_row, second_row)
+def lay_out(encoded: Encoded, drawn: Drawn, *, cls_id: int, sep_id: int) -> Examples:
+    """Copy the tokens of stretches: [CLS], then each stretch and [SEP]."""
+    stretch_P3, at_E = drawn.stretch_P3, drawn.at_E
+    length_P = stretch_P3[:, END] - stretch_P3[:, BEGIN]
+    token_at = borders(length_P + 1)[at_E] + np.arange(len(at_E))
+    ids_N = np.empty(token_at[-1], encoded.ids_N.dtype)
+    _copy_tokens(encoded.ids_N, stretch_P3, at_E, cls_id, sep_id, ids_N)
+    second_at_E = np.where(drawn.label_E == Next.NONE, np.diff(token_at), 2 + length_P[at_E[:-1]])
+    new_P = np.append(np.ones(1, np.bool_), stretch_P3[1:, DOCUMENT] != stretch_P3[:-1, DOCUMENT])[: len(length_P)]
+    new_P[at_E[:-1]] = True
+    return Examples(ids_N, token_at, second_at_E, drawn.label_E, stretch_P3[new_P, DOCUMENT], borders(new_P)[at_E])
 
 
-def to_table(examples: Examples, vocab_size: int, masks: StaticMasks | None = None) -> pa.Table:
-    """Lay examples out as a table of the EXAMPLES schema; with static masks their ids stand for the examples'."""
-    columns: dict[str, tuple[Ints | Ids, Ints | None]] = {
+@kernel
+def _copy_tokens(from_N: Ids, stretch_P3: Ints, at_E: Ints, cls_id: int, sep_id: int, to_N: Ids) -> None:
+    to = 0
+    for example in range(len(at_E) - 1):
+        to_N[to] = cls_id
+        to += 1
+        for stretch in range(at_E[example], at_E[example + 1]):
+            for token in range(stretch_P3[stretch, 0], stretch_P3[stretch, 1]):
+                to_N[to] = from_N[token]
+                to += 1
+            to_N[to] = sep_id
+            to += 1
+
+
+def to_table(
+    examples: Examples, vocab_size: int, masks: StaticMasks | None = None, *, shard: int, row_D: NDArray[Any]
+) -> pa.Table:
+    """Lay examples out as a table of the EXAMPLES schema; with static masks their ids stand for the examples'.
+
+    The text is that of the DOCUMENTS file number `shard`, where document d stands in row row_D[d].
+    """
+    columns: dict[str, tuple[NDArray[Any], ...]] = {
         "ids": (examples.ids if masks is None else masks.ids, examples.at),
-        "second_at": (examples.second_at, None),
-        "label": (examples.label, None),
-        "first_row": (examples.first_row, None),
-        "second_row": (examples.second_row, None),
+        "second_at": (examples.second_at,),
+        "label": (examples.label,),
+        "shard": (np.full(len(examples), shard),),
+        "rows": (row_D[examples.documents], examples.documents_at),
     }
     if masks is not None:
         columns |= {"masked_at": (masks.masked_at, masks.at), "masked_ids": (masks.masked_ids, masks.at)}
     schema = examples_schema(vocab_size, static_masks=masks is not None)
-    return pa.Table.from_arrays(
-        [_column(*columns[name], schema.field(name).type) for name in schema.names], schema=schema
-    )
+    arrays = [_column(*columns[field.name], kind=field.type) for field in schema]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def borders(length: Ints) -> Ints:
-    """Turn lengths into offsets, one more than there are lengths."""
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(length)])
-
-
-def _column(values: Ints | Ids, at: Ints | None, kind: Any) -> Any:
-    if at is None:
-        return pa.array(values, kind)
-    return pa.ListArray.from_arrays(pa.array(at, pa.int32()), pa.array(values, kind.value_type))
-
-
-def _cut(
-    first: Ints, first_end: Ints, second: Ints, second_end: Ints, limit: Ints, rng: Generator
-) -> tuple[Ints, Ints, Ints, Ints]:
-    """Drop tokens of the longer segment, each from its front or its back at even odds, until both fit in `limit`.
-
-    Source: google-research/bert create_pretraining_data.py, `truncate_seq_pair`: a loop over tokens; how many each
-    segment loses is fixed by the lengths, and how many of those from the front is binomial.
-    """
-    first_length, second_length = first_end - first, second_end - second
-    excess = np.maximum(first_length + second_length - limit, 0)
-    gap = np.minimum(excess, np.abs(first_length - second_length))
-    rest = excess - gap  # once equal they lose in turn, B first
-    first_lost = np.where(first_length > second_length, gap, 0) + rest // 2
-    second_lost = excess - first_lost
-    first_front = rng.binomial(first_lost, 0.5)
-    second_front = rng.binomial(second_lost, 0.5)
-    return (
-        first + first_front,
-        first_end - (first_lost - first_front),
-        second + second_front,
-        second_end - (second_lost - second_front),
-    )
-
-
-def _slices(begin: Ints, length: Ints) -> Ints:
-    """Concatenate the ranges [begin, begin + length)."""
-    before = borders(length)
-    return np.repeat(begin - before[:-1], length) + np.arange(before[-1])
+def _column(values: NDArray[Any], at: Ints | None = None, *, kind: Any) -> Any:
+    return plain_column(values, kind) if at is None else list_column(values, at, kind)

@@ -8,7 +8,6 @@ from pipeline.core.compute import Facts
 from pipeline.core.files import read_json
 from pipeline.core.stage import Context, stage
 from pipeline.core.store import Artifact
-from pipeline.text.vocab import MASK, SPECIALS
 
 if TYPE_CHECKING:
     from pipeline.training.order import Order, Phase
@@ -35,9 +34,12 @@ def pretrain(cfg: PretrainSlice, ctx: Context) -> Facts:
 
 
 def _order(cfg: PretrainSlice, ctx: Context) -> "Order":
+    from pipeline.text.encode import load, special_ids
     from pipeline.training.order import Masking, Optimizer, Order, Running, Schedule
 
     vocabulary = ctx.inputs["tokenizer"]
+    folder = vocabulary.file("tokenizer.json").parent
+    specials = special_ids(load(folder))
     return Order(
         job="pretrain",
         out=str(ctx.out),
@@ -49,9 +51,9 @@ def _order(cfg: PretrainSlice, ctx: Context) -> "Order":
             mode=cfg.masking.mode,
             unit=cfg.masking.unit,
             rate=cfg.masking.rate,
-            mask_id=SPECIALS.index(MASK),
-            special_ids=tuple(range(len(SPECIALS))),
-            tokenizer=str(vocabulary.file("tokenizer.json").parent),
+            mask_id=specials[-1],
+            special_ids=tuple(specials),
+            tokenizer=str(folder),
         ),
         phases=_phases(cfg, ctx),
         optimizer=Optimizer(learning_rate=cfg.learning_rate, weight_decay=cfg.weight_decay, clip=cfg.clip),

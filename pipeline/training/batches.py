@@ -19,6 +19,7 @@ from torch import Tensor
 from pipeline.core.arrow import read_table
 from pipeline.core.errors import DataError
 from pipeline.core.seeds import rng
+from pipeline.training.padding import address_of, pad
 
 Ints = NDArray[np.int64]
 
@@ -33,14 +34,26 @@ class Lists:
         chunks: list[Any] = [chunk for chunk in column.chunks if len(chunk)]
         self._values: list[NDArray[Any]] = [chunk.values.to_numpy(zero_copy_only=True) for chunk in chunks]
         self._offsets: list[NDArray[Any]] = [chunk.offsets.to_numpy(zero_copy_only=True) for chunk in chunks]
+        self._value_address_C = np.array([address_of(values) for values in self._values], np.int64)
+        self._offset_address_C = np.array([address_of(offsets) for offsets in self._offsets], np.int64)
         self._first_C = np.cumsum([0, *(len(chunk) for chunk in chunks)])
         self.lengths_N = np.concatenate([np.zeros(0, np.int32), *(np.diff(offsets) for offsets in self._offsets)])
 
     def take(self, rows_B: Ints) -> list[NDArray[Any]]:
         """Return one array a row, without copying."""
-        chunk_B = np.searchsorted(self._first_C, rows_B, side="right") - 1
-        within_B = rows_B - self._first_C[chunk_B]
+        chunk_B, within_B = self._locate(rows_B)
         return [self._row(chunk, row) for chunk, row in zip(chunk_B.tolist(), within_B.tolist(), strict=True)]
+
+    def pad(self, rows_B: Ints, width: int) -> Ints:
+        """Return the rows as one array, zeros behind each: shape [B, width]."""
+        padded_BT = np.zeros((len(rows_B), width), np.int64)
+        addresses = (self._value_address_C, self._offset_address_C)
+        pad(*addresses, *self._locate(rows_B), self._values[0][:0], padded_BT)
+        return padded_BT
+
+    def _locate(self, rows_B: Ints) -> tuple[Ints, Ints]:
+        chunk_B = np.searchsorted(self._first_C, rows_B, side="right") - 1
+        return chunk_B, rows_B - self._first_C[chunk_B]
 
     def _row(self, chunk: int, row: int) -> NDArray[Any]:
         offsets = self._offsets[chunk]
@@ -203,10 +216,7 @@ class Loader:
     def _pad(self, rows_B: Ints, epochs_B: Ints) -> Padded:
         lengths_B = self.rows.ids.lengths_N[rows_B].astype(np.int64)
         width = -(-int(lengths_B.max()) // self.multiple) * self.multiple
-        ids_BT = np.zeros((len(rows_B), width), np.int64)
-        for row, ids in zip(ids_BT, self.rows.ids.take(rows_B), strict=True):
-            row[: len(ids)] = ids
-        return Padded(ids_BT, lengths_B, rows_B, epochs_B)
+        return Padded(self.rows.ids.pad(rows_B, width), lengths_B, rows_B, epochs_B)
 
     def _send(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self.device, non_blocking=True)

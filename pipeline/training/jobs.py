@@ -16,7 +16,6 @@ from pipeline.core.seeds import seed_of
 from pipeline.model.heads import PairHead
 from pipeline.model.huggingface import CLASSIFICATION
 from pipeline.objectives import OBJECTIVES, Objective
-from pipeline.objectives.mlm import mask_batch
 from pipeline.tables import Next
 from pipeline.training.batches import NOTHING, Ints, Masks, Padded, Rows, Sampler, static_masks
 from pipeline.training.order import Classification, Masking, Order, Phase
@@ -117,22 +116,21 @@ def _masks(order: Order, rows: Rows | None, *names: str | int) -> Masks | None:
 
 
 def _dynamic_masks(order: Order, masking: Masking, seed: int) -> Masks:
-    continues_V = _continues(masking, order.shape.vocab_size)
+    from pipeline.objectives.masking import Scheme, mask_batch
+
+    scheme = Scheme(
+        seed=seed,
+        unit=masking.unit,
+        rate=masking.rate,
+        vocab_size=order.shape.vocab_size,
+        special_ids=masking.special_ids,
+        mask_id=masking.mask_id,
+        continues_V=_continues(masking, order.shape.vocab_size),
+    )
 
     def draw(padded: Padded) -> tuple[Ints, Ints, Ints]:
-        masked = mask_batch(
-            padded.ids_BT.astype(np.uint32),
-            padded.lengths_B,
-            padded.rows_B,
-            padded.epochs_B,
-            seed=seed,
-            rate=masking.rate,
-            vocab_size=order.shape.vocab_size,
-            special_ids=masking.special_ids,
-            mask_id=masking.mask_id,
-            continues_V=continues_V,
-        )
-        return masked.ids_BT.astype(np.int64), masked.at_M, masked.labels_M
+        masked = mask_batch(scheme, padded.ids_BT, padded.lengths_B, padded.rows_B, padded.epochs_B)
+        return masked.ids_BT, masked.at_M, masked.labels_M
 
     return draw
 

@@ -23,11 +23,11 @@ class Masking:
     """What the masked language model hides; required where an order's objectives hold `mlm`."""
 
     mode: Literal["dynamic", "static"]  # static: the examples carry masked_at and masked_ids
-    unit: Literal["token", "word"]
+    unit: Literal["token", "word", "span"]
     rate: float
     mask_id: int
     special_ids: tuple[int, ...]  # never hidden, never drawn: [PAD], [UNK], [CLS], [SEP], [MASK]
-    tokenizer: str | None = None  # its folder says which pieces continue a word (unit "word")
+    tokenizer: str | None = None  # its folder says which pieces continue a word (units "word" and "span")
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,8 @@ def _check(order: Order) -> None:
         raise ConfigError("order.classification: a finetune order needs it")
     if "mlm" in order.objectives and order.masking is None:
         raise ConfigError("order.masking: the objective mlm needs it")
-    if order.masking and order.masking.unit == "word" and order.masking.tokenizer is None:
-        raise ConfigError("order.masking.tokenizer: unit word needs the tokenizer's folder")
+    if order.masking and order.masking.unit != "token" and order.masking.tokenizer is None:
+        raise ConfigError(f"order.masking.tokenizer: unit {order.masking.unit} needs the tokenizer's folder")
     for at, phase in enumerate(order.phases):
         if phase.sequence_length > order.shape.max_positions:
             raise ConfigError(

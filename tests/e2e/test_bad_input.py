@@ -1,12 +1,15 @@
 """Bad input to the real command: one sentence, its exit code, no traceback, and nothing half made taken for finished."""
 
 import bz2
+import gzip
 import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.core.store import Store
@@ -45,6 +48,19 @@ def store(tmp_path: Path) -> Path:
             "recipe.corpus.sources.0.path=/no/such/file.xml",
             "recipe.corpus.sources.0.path=/no/such/file.xml: /no/such/file.xml: no such file or folder, and no file "
             "matches it as a glob; expected text file (.txt, .txt.gz)",
+        ),
+        (
+            "recipe.tokenizer.path=/no/such/vocab.txt",
+            "recipe.tokenizer.path=/no/such/vocab.txt: no tokenizer there; expected a folder with tokenizer.json or "
+            "vocab.txt, or one of these files",
+        ),
+        (
+            "recipe.corpus.exclude=/no/such/list.txt",
+            "recipe.corpus.exclude=/no/such/list.txt: no such file; name a text file with an id, a title or a url a line",
+        ),
+        (
+            "recipe.corpus.near_duplicates.bands=7",
+            "recipe.corpus.near_duplicates.permutations=128 is not a multiple of recipe.corpus.near_duplicates.bands=7; change one of them",
         ),
         (
             "recipe.finetune.0.path=/no/such/file.cor",
@@ -102,10 +118,30 @@ def empty(folder: Path) -> Path:
     return folder / "empty.txt"
 
 
+def without_the_column(folder: Path) -> Path:
+    pq.write_table(pa.table({"title": ["One"], "body": ["A good text."]}), folder / "rows.parquet")
+    return folder / "rows.parquet"
+
+
+def entity_bomb(folder: Path) -> Path:
+    levels = "".join(f'<!ENTITY l{at + 1} "{f"&l{at};" * 10}">' for at in range(9))
+    page = "<page><title>A</title><ns>0</ns><revision><text>&l9;</text></revision></page>"
+    (folder / "bomb.xml").write_text(f'<!DOCTYPE m [<!ENTITY l0 "lol">{levels}]><mediawiki>{page}</mediawiki>')
+    return folder / "bomb.xml"
+
+
+def decompression_bomb(folder: Path) -> Path:
+    (folder / "bomb.txt.gz").write_bytes(gzip.compress(b"a" * (200 << 20), compresslevel=9))
+    return folder / "bomb.txt.gz"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "write", "begin", "end"),
     [
+        ("parquet", without_the_column, "{path}: no column 'text'; the file has title, body", "as the text column"),
+        ("wikipedia", entity_bomb, "{path}: ", ""),
+        ("text", decompression_bomb, "{path}: ", ""),
         ("wikipedia", truncated, "{path}: cut at byte ", "download or copy it again"),
         ("wikipedia", cut_in_the_middle, "{path}: the XML is cut or malformed at line ", "download it again"),
         (

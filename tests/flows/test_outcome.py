@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from flows.outcome import Outcome, duration, findings, next_commands, table_of
+from flows.outcome import Outcome, duration, findings, funnel_of, next_commands, table_of
 from pipeline.config import Run
 from pipeline.core.store import Artifact
 
@@ -28,6 +28,24 @@ def test_the_table_says_of_each_stage_what_became_of_it_and_what_it_cost() -> No
     assert rows[2] == [*["corpus", "cached", "3", "min", "20", "s", "1.23", "Wh", "0.50", "g", "corpus/0123456789ab"]]
     assert rows[3] == [
         *["finetune-polarity", "made", "3", "min", "20", "s", "1.23", "Wh", "0.50", "g", "finetune/0123456789ab"]
+    ]
+
+
+def test_the_funnel_of_a_corpus_adds_up() -> None:
+    dropped = {"duplicates: the same text as a document of books": 3, "length: shorter than 10 words": 1200}
+    facts = {"read": 2003, "empty": 2, "skipped": 1, "documents": 2000, "dropped": dropped}
+    console = Console(width=120)
+    with console.capture() as capture:
+        console.print(funnel_of(facts))
+    rows = [line.split() for line in capture.get().splitlines() if line.strip()]
+    assert rows == [
+        ["documents"],
+        ["3,206", "found"],
+        ["-1", "skipped", "could", "not", "be", "parsed"],
+        ["-2", "empty", "held", "no", "text"],
+        *[["-3", "duplicates", "the", "same", "text", "as", "a", "document", "of", "books"]],
+        ["-1,200", "length", "shorter", "than", "10", "words"],
+        ["2,000", "kept"],
     ]
 
 

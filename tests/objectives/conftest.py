@@ -1,10 +1,14 @@
 """Numbered documents: every token tells where it is from, so an example can be traced back."""
 
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
 
-from pipeline.objectives.segments import Examples
+from pipeline.objectives.segments import Examples, Keys
 from pipeline.text.encode import Encoded
+
+settings.register_profile("compiled", deadline=None)  # the first call of a kernel may compile it
+settings.load_profile("compiled")
 
 CLS, SEP = 1, 2
 FIRST = 10
@@ -24,16 +28,43 @@ def numbered(lengths: list[list[int]]) -> Encoded:
     )
 
 
+def keys(encoded: Encoded) -> Keys:
+    """Number the documents."""
+    return np.arange(len(encoded.document_at) - 1, dtype=np.uint64)
+
+
 def segments(examples: Examples, at: int) -> tuple[list[int], list[int]]:
     """Take an example apart, checking its layout; return the shard's token numbers of A and B."""
+    first, *others = stretches(examples, at)
+    second_at = len(first) + 2
+    assert examples.second_at[at] == second_at
+    assert len(others) <= 1
+    return first, others[0] if others else []
+
+
+def stretches(examples: Examples, at: int) -> list[list[int]]:
+    """Take an example apart at its [SEP]s; return the token numbers of each stretch."""
     ids = examples.ids[examples.at[at] : examples.at[at + 1]].tolist()
-    second_at = int(examples.second_at[at])
     assert ids[0] == CLS
-    assert ids[second_at - 1] == SEP
     assert ids[-1] == SEP
-    first, second = ids[1 : second_at - 1], ids[second_at:-1]
-    assert min(first + second) >= FIRST
-    return [token - FIRST for token in first], [token - FIRST for token in second]
+    found: list[list[int]] = [[]]
+    for token in ids[1:-1]:
+        if token == SEP:
+            found.append([])
+        else:
+            assert token >= FIRST
+            found[-1].append(token - FIRST)
+    return found
+
+
+def tokens(examples: Examples, at: int) -> list[int]:
+    """Return the token numbers of an example's text."""
+    return [token for stretch in stretches(examples, at) for token in stretch]
+
+
+def rows(examples: Examples, at: int) -> list[int]:
+    """List the documents that an example names."""
+    return examples.documents[examples.documents_at[at] : examples.documents_at[at + 1]].tolist()
 
 
 def row_of(encoded: Encoded, tokens: list[int]) -> int:

@@ -2,16 +2,16 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.seeds import rng
 from pipeline.objectives.segments import Examples
 from pipeline.objectives.sop import pairs
 from pipeline.tables import Next
 from pipeline.text.encode import Encoded
-from tests.objectives.conftest import CLS, SEP, documents, numbered, row_of, segments
+from tests.objectives.conftest import CLS, SEP, documents, keys, numbered, row_of, rows, segments, tokens
 
 
 def made(encoded: Encoded, *, limit: int = 32, short: float = 0.1, seed: int = 0) -> Examples:
-    return pairs(encoded, sequence_length=limit, short_probability=short, cls_id=CLS, sep_id=SEP, rng=rng(seed))
+    settings = {"sequence_length": limit, "short_probability": short, "cls_id": CLS, "sep_id": SEP}
+    return pairs(encoded, keys(encoded), **settings, seed=seed)
 
 
 @given(documents, st.integers(5, 40), st.integers(0, 99))
@@ -23,11 +23,11 @@ def test_both_segments_are_neighbours_in_the_document_they_name(
     assert np.diff(examples.at).max(initial=0) <= limit
     for at in range(len(examples)):
         first, second = segments(examples, at)
-        assert row_of(encoded, first) == examples.first_row[at]
+        assert [row_of(encoded, first)] == rows(examples, at)
         if examples.label[at] == Next.NONE:
-            assert (second, examples.second_row[at]) == ([], -1)
+            assert second == []
             continue
-        assert row_of(encoded, second) == examples.second_row[at] == examples.first_row[at]
+        assert [row_of(encoded, second)] == rows(examples, at)
         assert (first[0] < second[0]) == (examples.label[at] == Next.NEXT)
 
 
@@ -44,7 +44,14 @@ def test_half_the_pairs_are_swapped() -> None:
     assert abs((labels == Next.RANDOM).mean() - 0.5) < 4 * np.sqrt(0.25 / len(labels))
 
 
-def test_the_same_generator_gives_the_same_examples_and_another_gives_others() -> None:
+def test_the_same_seed_gives_the_same_examples_and_another_gives_others() -> None:
     encoded = numbered([[4, 5, 6] * 30] * 4)
     assert made(encoded).ids.tolist() == made(encoded).ids.tolist()
     assert made(encoded).ids.tolist() != made(encoded, seed=1).ids.tolist()
+
+
+def test_a_sentence_longer_than_an_example_is_cut_into_several() -> None:
+    examples = made(numbered([[100]]), limit=16, short=0)
+    used = [token for at in range(len(examples)) for token in tokens(examples, at)]
+    assert used == list(range(100))
+    assert np.diff(examples.at).max() == 15  # one piece, with room for a B that is not there

@@ -19,7 +19,7 @@ from tests.core.places import InTurn, Unrecorded
 
 NEWS = "package:gensim/test/test_data/lee_background.cor"
 SMALL = {
-    "corpus": {"shards": 3},
+    "corpus": {"shards": 3, "cleaning": {"minimum_words": 1}},
     "tokenizer": {"vocab_size": 400},
     "examples": {"held_out_fraction": 0.1},
     "phases": [{"sequence_length": 64, "steps": 1, "global_batch": 2}],

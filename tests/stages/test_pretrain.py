@@ -21,8 +21,8 @@ def order_of(workshop: Workshop, news: list[str], tmp_path: Path, **settings: An
 
 def test_the_order_names_examples_masks_and_shape(workshop: Workshop, news: list[str], tmp_path: Path) -> None:
     order = order_of(workshop, news, tmp_path)
-    assert [len(phase.examples) for phase in order.phases] == [3]
-    assert [len(phase.held_out) for phase in order.phases] == [3]
+    assert [len(phase.examples) for phase in order.phases] == [8]
+    assert [len(phase.held_out) for phase in order.phases] == [8]
     assert order.shape.vocab_size == 400
     assert order.masking is not None
     assert (order.masking.mask_id, order.masking.special_ids) == (4, (0, 1, 2, 3, 4))

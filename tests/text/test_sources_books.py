@@ -2,16 +2,20 @@ import csv
 import gzip
 import re
 import tarfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.core.errors import DataError
-from pipeline.text.sources import SOURCES, Document, Reading, Skipped
+from pipeline.text.sources import SOURCES, Document, Reading, Skipped, Span, books, layout, ordinary
 
-STORY = "It was the best of times,\nit was the worst of times.\n\nThe end — “fin”."
-PROSE = ["It was the best of times, it was the worst of times.", "The end — “fin”."]
+STORY = "It was the best of times,\nit was the worst of times.\n\nThe last — “far better”."
+PROSE = ["It was the best of times, it was the worst of times.", "The last — “far better”."]
 
 NEW_FRAME = """The Project Gutenberg EBook of A Tale, by Someone
 
@@ -78,7 +82,7 @@ You know: lawyers.
 
 
 def read(file: Path) -> Document | Skipped:
-    (document,) = SOURCES["books"].read(file, Reading("novels"))
+    (document,) = SOURCES["books"].read(file, Span(0, file.stat().st_size), Reading("novels"))
     return document
 
 
@@ -120,8 +124,8 @@ def test_latin_1_and_a_cyrillic_book_are_told_apart_without_a_header(tmp_path: P
     ],
 )
 def test_the_encoding_that_the_header_declares_is_used(tmp_path: Path, declared: str, encoding: str, word: str) -> None:
-    text = NEW_FRAME.format(encoding=declared, this="THIS", story=f"{word} vu")
-    assert book(tmp_path / "a.txt", text, encoding).paragraphs == [f"{word} vu"]
+    text = NEW_FRAME.format(encoding=declared, this="THIS", story=f"{word} vu.")
+    assert book(tmp_path / "a.txt", text, encoding).paragraphs == [f"{word} vu."]
 
 
 def test_utf8_is_believed_against_the_header(tmp_path: Path) -> None:
@@ -130,11 +134,11 @@ def test_utf8_is_believed_against_the_header(tmp_path: Path) -> None:
 
 
 def test_a_byte_that_cp1252_does_not_know_leaves_latin_1(tmp_path: Path) -> None:
-    text = NEW_FRAME.format(encoding="ISO-8859-1", this="THIS", story="déjà\x81 vu")
-    assert book(tmp_path / "a.txt", text, "latin-1").paragraphs == ["déjà vu"]
+    text = NEW_FRAME.format(encoding="ISO-8859-1", this="THIS", story="déjà\x81 vu.")
+    assert book(tmp_path / "a.txt", text, "latin-1").paragraphs == ["déjà\x81 vu."]
 
 
-@pytest.mark.parametrize("data", [bytes(range(256)) * 50, b"PK\x03\x04\x00\x00" * 100, b"\xff\xfe\x00"])
+@pytest.mark.parametrize("data", [bytes(range(256)) * 50, b"PK\x03\x04\x00\x00" * 100])
 def test_a_file_that_is_no_text_is_skipped(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.txt").write_bytes(data)
     skipped = read(tmp_path / "a.txt")
@@ -147,14 +151,14 @@ def test_a_file_that_is_no_text_is_skipped(tmp_path: Path, data: bytes) -> None:
 def test_the_frame_of_a_gutenberg_book_is_taken_off(tmp_path: Path, this: str) -> None:
     text = NEW_FRAME.format(encoding="UTF-8", this=this, story=STORY)
     assert book(tmp_path / "98-0.txt", text) == Document(
-        "novels", "A Tale of Two Lines", "https://www.gutenberg.org/ebooks/98", PROSE
+        "novels", "A Tale of Two Lines", "https://www.gutenberg.org/ebooks/98", PROSE, {"boilerplate": 3}
     )
 
 
 def test_the_old_frame_with_the_small_print_in_front_is_taken_off(tmp_path: Path) -> None:
     text = OLD_FRAME.format(story=STORY)
     assert book(tmp_path / "tale10.txt", text) == Document(
-        "novels", "A Tale", "https://www.gutenberg.org/ebooks/98", PROSE
+        "novels", "A Tale", "https://www.gutenberg.org/ebooks/98", PROSE, {"boilerplate": 3}
     )
 
 
@@ -189,13 +193,271 @@ def test_a_compressed_book_is_read_and_a_cut_one_is_an_error(tmp_path: Path) -> 
         read(tmp_path / "cut.txt.gz")
 
 
+def test_what_is_kept_of_a_cut_book_is_its_clean_beginning(tmp_path: Path) -> None:
+    text = "".join(f"Sentence {n} of {n * n}.\n\n" for n in range(9000)) + "ß"
+    (tmp_path / "cut.txt.gz").write_bytes(gzip.compress(text.encode())[:-2000])
+    document, note = SOURCES["books"].read(tmp_path / "cut.txt.gz", Span(0, 0), Reading("novels", truncated="keep"))
+    assert isinstance(document, Document)
+    assert isinstance(note, Skipped)
+    kept = len(document.paragraphs)
+    assert kept > 1000
+    assert document.paragraphs[:-1] == text.split("\n\n")[: kept - 1]
+
+
+WRAPPED = """It was a dark night, and the rain fell in torrents, except at times,
+when it was checked by a gust of wind which swept up the streets
+of London.
+"Who is there?" he said.
+"It is I, Mr.
+Pip," said she, and struggled to light her lamp against the darkness.
+  A new one began here, rattling along the housetops, which had seen
+much."""
+
+
+def test_in_books_without_blank_lines_a_short_line_that_ends_a_sentence_ends_a_paragraph(tmp_path: Path) -> None:
+    assert book(tmp_path / "a.txt", WRAPPED).paragraphs == [
+        "It was a dark night, and the rain fell in torrents, except at times, when it was checked by a gust of wind which "
+        "swept up the streets of London.",
+        '"Who is there?" he said.',
+        '"It is I, Mr. Pip," said she, and struggled to light her lamp against the darkness.',
+        "A new one began here, rattling along the housetops, which had seen much.",
+    ]
+
+
+PAGES = """A TALE OF PAGES
+
+CONTENTS
+
+I. The Beginning .... 1
+II. The Middle; or, What
+Comes Between ....... 7
+
+CHAPTER I. The Beginning
+
+In Which Nothing Happens
+
+It was late in the year, and the mails
+
+[Pg 12]
+
+A TALE OF PAGES                12
+
+were late,[1] too.{13} He read
+   *       *       *       *       *
+on.
+
+ * * * * *
+
+"NEVER!"
+
+[Illustration: A mail [coach]
+of 1775]
+
+CHAPTER THE SECOND
+Nobody knew.[Footnote 2: Not true.]
+
+[Footnote 1: As we shall see.]
+
+XIV
+
+The Middle
+
+- 15 -
+
+So it was.
+
+THE END
+"""
+
+
+def test_nothing_of_the_printed_page_is_glued_to_the_prose(tmp_path: Path) -> None:
+    document = book(tmp_path / "a.txt", PAGES)
+    assert document.paragraphs == [
+        "It was late in the year, and the mails were late, too. He read    *       *       *       *       * on.",
+        '"NEVER!"',
+        "Nobody knew.",
+        "As we shall see.",
+        "So it was.",
+    ]
+    assert document.left_out == {
+        "headings": 7, "contents": 3, "page numbers": 2, "rulers": 1, "marks": 2, "notes": 1, "illustrations": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Part of it was true.",
+        "Chapter and verse, he gave them all of it.",
+        "Book me a room.",
+        "ALL OF IT IS LOST STOP COME AT ONCE WITH EVERYTHING THAT YOU HAVE AND MORE IF YOU CAN STOP LATE IS NEVER.",
+        '"HELP"',
+        "Contents under pressure were found in it.",
+        "I",
+        "1801.--I have just returned from a visit to my landlord.",
+    ][:6],
+)
+def test_sentences_that_look_like_headings_stay(tmp_path: Path, text: str) -> None:
+    assert book(tmp_path / "a.txt", f"It began so.\n\n{text}\n\nIt ended so.").paragraphs[1] == text
+
+
+def test_a_thousand_books_in_one_file_are_a_thousand_documents(tmp_path: Path) -> None:
+    frames = [
+        NEW_FRAME.format(encoding="UTF-8", this="THIS", story=STORY),
+        OLD_FRAME.format(story=STORY),
+        LICENCE_BEHIND.format(story=STORY),
+    ]
+    file = tmp_path / "all.txt"
+    file.write_text("\n\n\n".join(frames * 3))
+    documents = list(SOURCES["books"].read(file, Span(0, 0), Reading("novels")))
+    assert [(d.title, d.paragraphs) for d in documents if isinstance(d, Document)] == [
+        (title, PROSE) for title in ("A Tale of Two Lines", "A Tale", "A Tale") * 3
+    ]
+
+
+def test_text_that_follows_a_licence_is_not_lost(tmp_path: Path) -> None:
+    after = "This book came without a header. " * 3000
+    file = tmp_path / "all.txt"
+    file.write_text(f"{OLD_FRAME.format(story=STORY)}\n\n{after}\n")
+    first, second = SOURCES["books"].read(file, Span(0, 0), Reading("novels"))
+    assert isinstance(first, Document)
+    assert isinstance(second, Document)
+    assert (first.paragraphs, second.paragraphs[-1]) == (PROSE, after.strip())
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "utf-16"])
+def test_a_long_book_in_pieces_has_the_paragraphs_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, encoding: str
+) -> None:
+    chapters = [f"CHAPTER {n}\n\n{WRAPPED}\n\nHe — “it” — saw\n\n[Pg {n}]\n\nnothing in {n}.\n" for n in range(4000)]
+    text = NEW_FRAME.format(encoding="none", this="THIS", story="\n".join(chapters)).replace("\n", end)
+    whole = book(tmp_path / "a.txt", text, encoding)
+    monkeypatch.setattr(books, "PIECE_CHARACTERS", 100_000)
+    parts = list(SOURCES["books"].read(tmp_path / "a.txt", Span(0, 0), Reading("novels")))
+    assert len(parts) > 5
+    assert {(d.title, d.url) for d in parts if isinstance(d, Document)} == {(whole.title, whole.url)}
+    assert [text for d in parts if isinstance(d, Document) for text in d.paragraphs] == whole.paragraphs
+    left_out = sum((Counter(d.left_out) for d in parts if isinstance(d, Document)), Counter[str]())
+    assert left_out == whole.left_out
+
+
+def test_a_long_book_without_any_line_end_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(books, "PIECE_CHARACTERS", 100_000)
+    (tmp_path / "a.txt").write_text("word " * 100_000)
+    parts = list(SOURCES["books"].read(tmp_path / "a.txt", Span(0, 0), Reading("novels")))
+    words = [word for d in parts if isinstance(d, Document) for text in d.paragraphs for word in text.split()]
+    assert set(words) == {"word"}
+    assert len(words) == 100_000
+
+
+def test_of_millions_of_empty_lines_no_list_is_made() -> None:
+    slabs = list(layout._slabs("\n" * 3_000_000, "\n\n"))
+    assert max(map(len, slabs)) <= layout.SLAB_CHARACTERS
+    assert "\n\n".join(slabs) == "\n" * 3_000_000
+
+
+@given(data=st.binary(max_size=400))
+def test_no_bytes_raise_anything(data: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+    file = tmp_path_factory.mktemp("books") / "a.txt"
+    file.write_bytes(b"x" + data)
+    assert list(SOURCES["books"].read(file, Span(0, 0), Reading("novels")))
+
+
+LINES = st.lists(
+    st.sampled_from([
+        "", "  ", "A line of words", "that ends.", "CHAPTER I", "CONTENTS", "I.", "12", "* * *", "[Illustration", "]", "[Footnote 1: x",
+        "_", '"', "-", "*** START OF THIS PROJECT GUTENBERG EBOOK X ***", "End of the Project Gutenberg EBook", "*END*THE SMALL PRINT!",
+        "***START**THE SMALL PRINT!", "{3}", "…", "lower", "\u2028",
+    ]),
+    max_size=40,
+)  # fmt: skip
+
+
+@given(lines=LINES, piece=st.integers(1, 200))
+def test_no_layout_makes_it_fail_or_leaves_an_empty_paragraph(
+    lines: list[str], piece: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.mktemp("books") / "a.txt"
+    file.write_text("\n".join(lines))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(books, "PIECE_CHARACTERS", piece)
+        for document in SOURCES["books"].read(file, Span(0, 0), Reading("novels")):
+            assert isinstance(document, Document)
+            assert all(text and text == text.strip() and "\n" not in text for text in document.paragraphs)
+
+
+SENTENCES = st.sampled_from([
+    "She came in, and the lamp on the table", "went out.", "He spoke of Mr.", "Pip, of Mrs.", "and so on, as the others.", "I said so.",
+    "“Who is there?”", "‘No,’", "— and then", "to-", "morrow it rains  ", "  indented lines of a verse", "\ta tab.", "CHAPTER I", "Chapter and",
+    "chapter the second", "_Part_ two", "PART TWO.", "The end", "The end of it.", "CONTENTS", "I. The Beginning", "IV - The Middle 12", "12.", "[Pg 3]",
+    "p. 12", "* * *", "ALL IN CAPITALS.", "Letter by letter", "Act", "Élan vital.", "été", "ſection i", "vol. ı", "İ", "x\u2028", "\xa0", "\x0c", "𐐨 small",
+    "𐐀 large.", "a context", "Transcriber's note", "lower, then", ", and", "! more", "É", "§ 4", "¹ one", "٣", *("word " * n for n in range(10, 16)), "word " * 28, "word " * 30, "Long. " * 60, "\ud800",
+])  # fmt: skip
+
+
+def looked_at(text: str, width: int, words: Iterable[str]) -> ordinary.Stretches:
+    """Find nothing ordinary."""
+    blank = not text or text.isspace()
+    return ordinary.Stretches([], [], [], []) if blank else ordinary.Stretches([0], [len(text.rstrip())], [""], [0])
+
+
+def paragraphs_of(pieces: list[str], width: int, foreign: layout.Foreign) -> tuple[list[str], Counter[str]]:
+    paragraphs = layout.Paragraphs(width, foreign)
+    found = [text for piece in pieces for text in paragraphs.take(piece)]
+    return [*found, *paragraphs.rest()], paragraphs.left_out
+
+
+@settings(deadline=None, max_examples=400)
+@given(
+    lines=st.lists(
+        st.tuples(SENTENCES, st.sampled_from(["\n", "\n", "\n\n", "\n \n", "\r\n", "\r\n\r\n"])), max_size=40
+    ),
+    width=st.sampled_from([0, 40, 72]),
+    framed=st.booleans(),
+    slab=st.integers(10, 500),
+)
+def test_what_is_found_fast_is_what_is_found_line_by_line(
+    lines: list[tuple[str, str]], width: int, framed: bool, slab: int
+) -> None:
+    pieces = ["".join(map("".join, lines[:20])), "".join(map("".join, lines[20:]))]
+    foreign = books.TYPISTS if framed else layout.NOBODY
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layout, "SLAB_CHARACTERS", slab)
+        fast = paragraphs_of(pieces, width, foreign)
+        patch.setattr(ordinary, "stretches", looked_at)
+        assert fast == paragraphs_of(pieces, width, foreign)
+
+
+def test_most_of_a_real_book_is_found_fast(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    examined: list[str] = []
+    examine = layout.Paragraphs._examined
+
+    def noted(self: layout.Paragraphs, stretch: str) -> Iterator[str]:
+        examined.append(stretch)
+        return examine(self, stretch)
+
+    monkeypatch.setattr(layout.Paragraphs, "_examined", noted)
+    found = archive_of_books(shared_data, "english-novels-A", tmp_path)
+    characters = sum(len(text) for document in found.values() for text in document.paragraphs)
+    assert 0 < sum(map(len, examined)) < 0.1 * characters
+
+
 @pytest.fixture(scope="module")
 def gitenberg(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Document]:
-    folder = tmp_path_factory.mktemp("gitenberg")
-    archive = shared_data / "books" / "gitenberg-A" / "gitenberg-A.tar.zst"
+    return archive_of_books(shared_data, "gitenberg-A", tmp_path_factory.mktemp("gitenberg"))
+
+
+@pytest.fixture(scope="module")
+def novels(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Document]:
+    return archive_of_books(shared_data, "english-novels-A", tmp_path_factory.mktemp("novels"))
+
+
+def archive_of_books(shared_data: Path, name: str, folder: Path) -> dict[str, Document]:
+    archive = shared_data / "books" / name / f"{name}.tar.zst"
     with pa.input_stream(str(archive), compression="zstd") as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
         tar.extractall(folder, filter="data")
-    documents = [(file.name, read(file)) for file in SOURCES["books"].find(folder)]
+    documents = [(file.name, read(file)) for file in SOURCES["books"].find(folder, "train")]
     return {name: document for name, document in documents if isinstance(document, Document)}
 
 
@@ -235,7 +497,8 @@ def test_nothing_of_project_gutenberg_is_left_in_real_books(gitenberg: dict[str,
 def test_real_books_have_their_titles_addresses_and_last_words(gitenberg: dict[str, Document]) -> None:
     emma, ulysses = gitenberg["Emma_158__158-0.txt"], gitenberg["Ulysses_4300__4300-0.txt"]
     assert (emma.title, emma.url) == ("Emma", "https://www.gutenberg.org/ebooks/158")
-    assert (emma.paragraphs[0], emma.paragraphs[-1]) == ("EMMA", "FINIS")
+    assert emma.paragraphs[0].startswith("Emma Woodhouse, handsome, clever, and rich, with a comfortable home")
+    assert emma.paragraphs[-1].endswith("in the perfect happiness of the union.")
     assert ulysses.paragraphs[-1] == "1914-1921"
     assert all(re.search(r"/ebooks/\d+$", document.url) for document in gitenberg.values())
     assert (
@@ -248,3 +511,42 @@ def test_the_frame_and_little_else_is_taken_from_real_books(gitenberg: dict[str,
     for row in csv.DictReader(manifest.splitlines(), delimiter="\t"):
         read_bytes = sum(len(text.encode()) + 2 for text in gitenberg[row["file"]].paragraphs)
         assert read_bytes > 0.9 * (int(row["bytes"]) - 22_000), row["file"]
+
+
+@pytest.mark.parametrize(
+    ("gutenberg", "other", "alike"),
+    [
+        ("Great-Expectations_1400__1400-0.txt", "Dickens_Expectations_1861.txt", 0.985),
+        ("Treasure-Island_120__120-0.txt", "Stevenson_Treasure_1883.txt", 0.985),
+    ],
+)
+def test_the_same_book_of_two_archives_has_the_same_words(
+    gitenberg: dict[str, Document], novels: dict[str, Document], gutenberg: str, other: str, alike: float
+) -> None:
+    one, two = (
+        Counter(re.findall(r"[a-z]+", " ".join(d.paragraphs).lower())) for d in (gitenberg[gutenberg], novels[other])
+    )
+    assert (one & two).total() / max(one.total(), two.total()) > alike
+
+
+def test_books_of_every_layout_have_paragraphs_that_are_sentences(novels: dict[str, Document]) -> None:
+    assert len(novels) == 48
+    for name, document in novels.items():
+        ended = sum(text[-1] in ".!?\"'”’:,;-)—…_*" for text in document.paragraphs)
+        assert ended > 0.88 * len(document.paragraphs), name
+        assert not [
+            text for text in document.paragraphs if re.match(r"(?:CHAPTER|Chapter) (?:[IVXLC]+|\d+)\b", text)
+        ], name
+        assert sum(map(len, document.paragraphs)) / len(document.paragraphs) > 80, name
+
+
+def test_hardly_a_word_of_the_novels_is_left_out(
+    novels: dict[str, Document], shared_data: Path, tmp_path: Path
+) -> None:
+    archive = shared_data / "books" / "english-novels-A" / "english-novels-A.tar.zst"
+    with pa.input_stream(str(archive), compression="zstd") as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+        tar.extractall(tmp_path, filter="data")
+    for file in tmp_path.rglob("*.txt"):
+        written = Counter(re.findall(r"\w+", file.read_text("utf-8-sig")))
+        read_words = Counter(re.findall(r"\w+", " ".join(novels[file.name].paragraphs)))
+        assert (written - read_words).total() < 0.005 * written.total() + 60, file.name

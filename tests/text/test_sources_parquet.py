@@ -1,15 +1,21 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.core.errors import DataError
-from pipeline.text.sources import SOURCES, Document, Reading, Skipped
+from pipeline.text.sources import SOURCES, Document, Reading, Skipped, files
+from pipeline.text.sources.document import Span
 
 
 def read(file: Path, column: str = "text") -> list[Document | Skipped]:
-    return list(SOURCES["parquet"].read(file, Reading("web", column)))
+    parquet = SOURCES["parquet"]
+    return [found for span in parquet.cut(file) for found in parquet.read(file, span, Reading("web", column))]
 
 
 def write(file: Path, **columns: object) -> Path:
@@ -72,6 +78,88 @@ def test_a_cut_file_is_an_error(tmp_path: Path, kept: int) -> None:
     file = write(tmp_path / "a.parquet", text=[f"Row {n}." for n in range(2000)])
     file.write_bytes(file.read_bytes()[:kept])
     with pytest.raises(DataError, match=r"a\.parquet: not a whole Parquet file"):
+        read(file)
+
+
+def grouped(file: Path, rows: int, rows_a_group: int) -> Path:
+    table = pa.table({"text": [f"Row {n}. {n * n * n}" for n in range(1, rows + 1)]})
+    pq.write_table(table, file, row_group_size=rows_a_group)
+    return file
+
+
+@pytest.mark.parametrize("step", [1, 5000, 20_000, 1 << 30])
+def test_spans_of_row_groups_together_hold_each_row_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    monkeypatch.setattr(files, "PLAIN_SPAN_BYTES", step)
+    file = grouped(tmp_path / "a.parquet", 2000, 100)
+    spans = SOURCES["parquet"].cut(file)
+    assert [span.begin for span in spans] == [0, *(span.end for span in spans[:-1])]
+    assert spans[-1].end == 20
+    assert (len(spans) == 20, len(spans) == 1) == (step == 1, step == 1 << 30)
+    assert [document.title for document in read(file) if isinstance(document, Document)] == [
+        f"a.parquet:{n}" for n in range(1, 2001)
+    ]
+
+
+def test_a_span_of_a_file_without_the_column_is_an_error_too(tmp_path: Path) -> None:
+    file = grouped(tmp_path / "a.parquet", 10, 5)
+    with pytest.raises(DataError, match=r"a\.parquet: no column 'body'; the file has text: name one"):
+        list(SOURCES["parquet"].read(file, Span(1, 2), Reading("web", "body")))
+
+
+def test_a_file_without_rows_has_no_documents(tmp_path: Path) -> None:
+    assert read(write(tmp_path / "a.parquet", text=pa.array([], pa.string()))) == []
+
+
+READ_AND_WEIGH = """
+import resource, sys
+from pathlib import Path
+from pipeline.text.sources import SOURCES, Reading
+parquet, path = SOURCES["parquet"], Path(sys.argv[1])
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+(span,) = parquet.cut(path)
+before = peak()
+lengths = [len(row.paragraphs[0]) for row in parquet.read(path, span, Reading("web"))]
+print(len(lengths), min(lengths), (peak() - before) // 1024)
+"""
+
+
+def test_one_text_that_is_named_in_every_row_is_held_a_few_times_only(tmp_path: Path) -> None:
+    book = "word " * 2_000_000
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 80, pa.int32()), pa.array([book]))
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": column}), file, dictionary_pagesize_limit=1 << 30, store_schema=False)
+    assert file.stat().st_size < 1_000_000
+    command = [sys.executable, "-c", READ_AND_WEIGH, str(file)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    rows, length, grown_mb = map(int, run.stdout.split())
+    assert (rows, length) == (80, len(book))
+    assert grown_mb < 600  # all rows at once are 800 MB and more
+
+
+@settings(deadline=None)
+@given(where=st.integers(0, 1 << 20), data=st.binary(min_size=1, max_size=40))
+def test_a_damaged_file_raises_nothing_but_what_a_user_can_mend(
+    tmp_path_factory: pytest.TempPathFactory, where: int, data: bytes
+) -> None:
+    file = grouped(tmp_path_factory.getbasetemp() / "a.parquet", 300, 100)
+    whole = bytearray(file.read_bytes())
+    at = where % len(whole)
+    whole[at : at + len(data)] = data
+    file.write_bytes(whole)
+    try:
+        assert all(isinstance(found, Document | Skipped) for found in read(file))
+    except DataError as error:
+        assert str(error).startswith(str(file))  # noqa: PT017 - most often there is none
+
+
+@settings(deadline=None)
+@given(data=st.binary(max_size=500), magic=st.booleans())
+def test_random_bytes_are_no_parquet_file(tmp_path_factory: pytest.TempPathFactory, data: bytes, magic: bool) -> None:
+    file = tmp_path_factory.getbasetemp() / "random.parquet"
+    file.write_bytes(b"PAR1" * magic + data + b"PAR1" * magic)
+    with pytest.raises(DataError, match=r"random\.parquet: not a whole Parquet file"):
         read(file)
 
 

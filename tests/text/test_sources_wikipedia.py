@@ -5,11 +5,13 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from pipeline.core.errors import DataError
 from pipeline.text.sources import SOURCES, Document, Reading, Skipped
+from pipeline.text.sources.document import uncut
 
 DUMPS = {
     "gensim": "enwiki-gensim/enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2",
@@ -32,8 +34,8 @@ def dump(*parts: str, schema: str = "0.10") -> str:
     return f'<mediawiki{xmlns} xml:lang="en">\n' + "\n".join(parts) + "\n</mediawiki>\n"
 
 
-def read(file: Path) -> list[Document | Skipped]:
-    return list(SOURCES["wikipedia"].read(file, Reading("wiki")))
+def read(file: Path, truncated: Literal["error", "keep"] = "error") -> list[Document | Skipped]:
+    return list(SOURCES["wikipedia"].read(file, uncut(file)[0], Reading("wiki", truncated=truncated)))
 
 
 def titles(file: Path, xml: str) -> list[str]:
@@ -45,7 +47,9 @@ def titles(file: Path, xml: str) -> list[str]:
 def test_an_article_of_any_schema_becomes_a_document(tmp_path: Path, schema: str) -> None:
     file = tmp_path / "wiki.xml"
     file.write_text(dump(SITE, page("AT&amp;T (x)", "A &amp;amp; ''b''.\n\nTwo.\n[[Kategoreja:X]]"), schema=schema))
-    assert read(file) == [Document("wiki", "AT&T (x)", "https://ltg.wikipedia.org/wiki/AT%26T_(x)", ["A & b.", "Two."])]
+    assert read(file) == [
+        Document("wiki", "AT&T (x)", "https://ltg.wikipedia.org/wiki/AT%26T_(x)", ["A & b.", "Two."], {"categories": 1})
+    ]
 
 
 @pytest.mark.parametrize("name", ["w.xml", "w.xml.gz", "w.xml.bz2", "multistream.xml.bz2"])
@@ -120,98 +124,134 @@ def test_the_last_revision_counts(tmp_path: Path) -> None:
     assert [d.paragraphs for d in read(tmp_path / "w.xml") if isinstance(d, Document)] == [["Rome is a city."]]
 
 
-def test_a_page_that_cannot_be_parsed_is_skipped_and_the_next_one_read(tmp_path: Path) -> None:
-    nested = "&lt;div&gt;" * 39 + "x" + "&lt;/div&gt;" * 39
-    (tmp_path / "w.xml").write_text(dump(page("First"), page("Deep", nested), page("Last")))
-    documents = SOURCES["wikipedia"].read(tmp_path / "w.xml", Reading("wiki"))
-    found = [next(documents)]
-    limit, depth, frame = sys.getrecursionlimit(), 0, sys._getframe()
-    while frame.f_back:
-        depth, frame = depth + 1, frame.f_back
-    sys.setrecursionlimit(depth + 70)  # the parser itself refuses nothing we know of
-    try:
-        found += documents
-    finally:
-        sys.setrecursionlimit(limit)
-    first, skipped, last = found
+def test_a_page_that_takes_too_long_is_skipped_and_the_next_one_read(tmp_path: Path) -> None:
+    endless = "[[Rome|it]] ''is'' {{convert|1|mi|km}} long. " * 400_000  # 18 MB, some seconds
+    (tmp_path / "w.xml").write_text(dump(page("First"), page("Long", endless), page("Last")))
+    reading = Reading("wiki", document_seconds=0.5)
+    first, skipped, last = SOURCES["wikipedia"].read(tmp_path / "w.xml", uncut(tmp_path / "w.xml")[0], reading)
     assert isinstance(first, Document)
     assert isinstance(last, Document)
     assert isinstance(skipped, Skipped)
-    assert skipped.where == "page 'Deep' (id 7)"
-    assert skipped.reason.startswith("the wikitext cannot be parsed (")
+    assert skipped.where == "page 'Long' (id 7)"
+    assert skipped.reason.startswith("took longer than 0.5 s")
+
+
+def test_list_items_are_read_as_the_user_wishes(tmp_path: Path) -> None:
+    (tmp_path / "w.xml").write_text(dump(page(text="Rome is a city.\n* Via Appia\n* The river there is the Tiber.")))
+    choices: list[Literal["all", "sentences", "none"]] = ["all", "sentences", "none"]
+    readings = [Reading("wiki", list_items=choice) for choice in choices]
+    found = [
+        SOURCES["wikipedia"].read(tmp_path / "w.xml", uncut(tmp_path / "w.xml")[0], reading) for reading in readings
+    ]
+    assert [len(document.paragraphs) for (document,) in found if isinstance(document, Document)] == [3, 2, 1]
 
 
 @pytest.mark.parametrize(
     ("xml", "message"),
     [
-        (dump(page())[:-30], r"the XML is cut or malformed at line \d+, before byte \d+ \(.*\); download it again"),
-        (dump(page(), page())[:150], r"the XML is cut or malformed at line"),
-        ("", r"the XML is cut or malformed at line"),
-        (dump(page(text="a & b")), r"the XML is cut or malformed at line 2, before byte \d+"),
-        (dump(page(text="a < b")), r"the XML is cut or malformed at line 2"),
-        (dump(page()) + dump(page()), r"the XML is cut or malformed at line 4"),
-        (dump(page(text="a \x02 b")), r"the XML is cut or malformed at line 2"),
-        ("just text", r"the XML is cut or malformed at line 1"),
+        (dump(page())[:-30], r"cut at byte \d+, before the XML is complete; download or copy it again"),
+        (dump(page(), page())[:150], r"cut at byte 150, before the XML is complete"),
+        ("", r"cut at byte 0, before the XML is complete"),
+        (dump(page(text="a & b")), r"the XML is malformed at line 2 \(.*\); download it again"),
+        (dump(page(text="a < b")), r"the XML is malformed at line 2"),
+        (dump(page()) + dump(page()), r"the XML is malformed at line 4"),
+        (dump(page(text="a \x02 b")), r"the XML is malformed at line 2"),
+        (dump(page(text="a \0 b")), r"the XML is malformed: it holds NUL bytes"),
+        (dump(page(text="a &#0; b")), r"the XML is malformed at line 2"),
+        (dump(page(text="a &#xD800; b")), r"the XML is malformed at line 2"),
+        (dump(page(text="&nbsp;")), r"the XML is malformed at line 2"),
+        (dump(page().replace("<page>", "<pge>")), r"the XML is malformed at line 2"),
+        ("just text", r"no XML \(it begins with b'just text'\), expected <mediawiki>"),
         ("<rss><page/></rss>", r"the root element is <rss>, expected <mediawiki>"),
-        (dump(page(text="&nbsp;")), r"the XML is cut or malformed at line 2"),
+        ("<?xml version='1.0'?><!-- <mediawiki> --><a:rss >", r"the root element is <rss>, expected <mediawiki>"),
     ],
 )
-def test_a_dump_that_is_cut_or_malformed_is_an_error(tmp_path: Path, xml: str, message: str) -> None:
+@pytest.mark.parametrize("truncated", ["error", "keep"])
+def test_a_dump_that_is_malformed_is_an_error_and_one_that_is_cut_only_if_that_is_wished(
+    tmp_path: Path, xml: str, message: str, truncated: Literal["error", "keep"]
+) -> None:
     file = tmp_path / "w.xml"
     file.write_text(xml)
+    if truncated == "keep" and message.startswith("cut"):
+        *documents, note = read(file, truncated)
+        assert documents == [Document("wiki", "Rome", "", ["Rome is a city."])] * xml.count("</page>")
+        assert isinstance(note, Skipped)
+        assert note.where == f"byte {len(xml)}"
+        assert (
+            note.reason
+            == "the file is cut here; what stands before is kept; to have the rest, download or copy it again"
+        )
+        return
     with pytest.raises(DataError, match=rf"^{re.escape(str(file))}: (?:{message})"):
-        read(file)
+        read(file, truncated)
 
 
-def test_a_dump_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "w.xml").write_bytes(dump(page(text="caf\u00e9")).encode("latin-1"))
-    with pytest.raises(
-        DataError, match=r"w\.xml: the XML is cut or malformed at line 2, before byte \d+ \(.*(?:UTF-8|encoding)"
-    ):
+@pytest.mark.parametrize("text", [b"caf\xe9", b"half \xed\xa0\x80 a pair", b"\xff"])
+def test_a_dump_that_is_not_utf8_is_an_error(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "w.xml").write_bytes(dump(page(text="TEXT")).encode().replace(b"TEXT", text))
+    with pytest.raises(DataError, match=r"w\.xml: the XML is malformed at line \d+ \(.*(?:UTF-8|encoding)"):
         read(tmp_path / "w.xml")
-
-
-@pytest.mark.parametrize(("suffix", "compress"), [(".gz", gzip.compress), (".bz2", bz2.compress)])
-def test_a_cut_compressed_dump_is_an_error(tmp_path: Path, suffix: str, compress: type) -> None:
-    data = compress(dump(*(page(f"Page {n}") for n in range(5000))).encode())
-    (tmp_path / f"w.xml{suffix}").write_bytes(data[: len(data) // 2])
-    with pytest.raises(DataError, match=r"cut at byte \d+, in the middle of a compressed stream"):
-        read(tmp_path / f"w.xml{suffix}")
 
 
 def test_a_multistream_dump_cut_between_two_streams_is_an_error(tmp_path: Path) -> None:
     xml = dump(page(), page()).encode()
     (tmp_path / "w.xml.bz2").write_bytes(bz2.compress(xml[:100]) + bz2.compress(xml[100:250]))
-    with pytest.raises(DataError, match="the XML is cut or malformed"):
+    with pytest.raises(DataError, match=r"cut at byte \d+, before the XML is complete"):
         read(tmp_path / "w.xml.bz2")
 
 
-def test_entities_are_expanded_but_a_bomb_of_them_is_an_error(tmp_path: Path) -> None:
-    levels = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 12))
-    file = tmp_path / "w.xml"
-    file.write_text('<!DOCTYPE m [<!ENTITY e "e">]>' + dump(page(text="a &e; b &#233;")))
-    assert [document.paragraphs for document in read(file) if isinstance(document, Document)] == [["a e b é"]]
-    file.write_text(f'<!DOCTYPE m [<!ENTITY e0 "boom">{levels}]>' + dump(page(text="a &e11; b")))
-    with pytest.raises(DataError, match=r"cut or malformed at line 1, .*entity amplification"):
-        read(file)
+BOMB = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 12))
 
 
-def test_a_file_outside_the_dump_is_never_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", ["", "\ufeff", "<?xml version='1.0'?>\n<!-- a comment -->\n"])
+@pytest.mark.parametrize(
+    "entities",
+    [
+        '[<!ENTITY e11 "harmless">]',
+        f'[<!ENTITY e0 "boom">{BOMB}]',
+        '[<!ENTITY e11 SYSTEM "file://SECRET">]',
+        'SYSTEM "file://SECRET"',
+        '[<!ENTITY % p SYSTEM "file://SECRET"> %p;]',
+        '[<!ENTITY e11 SYSTEM "http://127.0.0.1:9/secret">]',
+    ],
+)
+@pytest.mark.parametrize("name", ["w.xml", "w.xml.gz"])
+def test_a_dump_that_declares_entities_is_refused_before_any_is_read(
+    tmp_path: Path, before: str, entities: str, name: str
+) -> None:
     (tmp_path / "secret").write_text("secret")
+    xml = f"{before}<!DOCTYPE m {entities.replace('SECRET', str(tmp_path / 'secret'))}>" + dump(page(text="a &e11; b"))
+    data = xml.encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    with pytest.raises(DataError, match=r"w\.xml[.gz]*: the XML has a DOCTYPE, .*: name a dump of a wiki$"):
+        read(tmp_path / name)
+
+
+def test_a_dump_in_another_encoding_cannot_hide_its_entities(tmp_path: Path) -> None:
+    xml = '<?xml version="1.0" encoding="utf-16"?><!DOCTYPE m [<!ENTITY e "e">]>' + dump(page(text="a &e; b"))
+    (tmp_path / "w.xml").write_bytes(xml.encode("utf-16"))
+    with pytest.raises(DataError, match=r"no XML \(it begins with"):
+        read(tmp_path / "w.xml")
+    (tmp_path / "w.xml").write_bytes(xml.replace("utf-16", "utf-7").encode("utf-7"))
+    with pytest.raises(DataError, match=r"no XML|malformed|DOCTYPE"):
+        read(tmp_path / "w.xml")
+
+
+def test_the_five_entities_of_xml_and_numbers_are_read(tmp_path: Path) -> None:
     file = tmp_path / "w.xml"
-    file.write_text(f'<!DOCTYPE m [<!ENTITY s SYSTEM "file://{tmp_path}/secret">]>' + dump(page(text="a &s; b")))
-    with pytest.raises(DataError, match="cut or malformed"):
-        read(file)
+    file.write_text(dump(page(title="A &amp; B &#233; &#x1F600;")))
+    assert [document.title for document in read(file) if isinstance(document, Document)] == ["A & B é 😀"]
 
 
 READ_AND_WEIGH = """
 import sys
 from pathlib import Path
 from psutil import Process
-import pipeline.text.sources.wikitext
+import pipeline.text.wikitext
 from pipeline.text.sources import SOURCES, Reading
+from pipeline.text.sources.document import uncut
 before = Process().memory_info().rss
-documents = SOURCES["wikipedia"].read(Path(sys.argv[1]), Reading("wiki"))
+documents = SOURCES["wikipedia"].read(Path(sys.argv[1]), uncut(Path(sys.argv[1]))[0], Reading("wiki"))
 print(next(documents).title, Process().memory_info().rss - before)
 """
 
@@ -251,7 +291,7 @@ def test_a_multistream_dump_gives_exactly_the_documents_of_the_single_stream(
     real: dict[str, list[Document]], shared_data: Path
 ) -> None:
     folder = shared_data / "wikipedia" / "enwiki-multistream-derived"
-    (file,) = SOURCES["wikipedia"].find(folder)
+    (file,) = SOURCES["wikipedia"].find(folder, "train")
     assert read(file) == real["gensim"]
 
 

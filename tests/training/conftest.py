@@ -35,7 +35,7 @@ def write_examples(path: Path, rows: int, seed: int) -> str:
         ids = 5 + 2 * pair + np.arange(length) % 2
         ids[[0, second_at - 1, length - 1]] = (2, 3, 3)
         label = Next.NONE if draw.random() < 0.1 else (Next.NEXT if pair < 20 else Next.RANDOM)
-        table.append({"ids": ids, "second_at": second_at, "label": int(label), "first_row": 0, "second_row": 0})
+        table.append({"ids": ids, "second_at": second_at, "label": int(label), "shard": 0, "rows": [0]})
     schema = examples_schema(VOCABULARY, static_masks=False)
     write_table(path, pa.Table.from_pylist(table, schema=schema), codec=None)
     return str(path)

@@ -161,7 +161,7 @@ def test_files_and_their_record_batches_are_one_sequence(tmp_path: Path) -> None
 
 def test_static_masks_are_those_of_the_examples(tmp_path: Path) -> None:
     schema = examples_schema(VOCABULARY, static_masks=True)
-    common = {"second_at": 4, "label": 0, "first_row": 0, "second_row": 0}
+    common = {"second_at": 4, "label": 0, "shard": 0, "rows": [0]}
     table = [
         {"ids": [2, 4, 9, 3], "masked_at": [1], "masked_ids": [8], **common},
         {"ids": [2, 9, 9, 4, 4, 3], "masked_at": [3, 4], "masked_ids": [10, 11], **common},

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -15,16 +16,17 @@ from pipeline.training.order import Masking, Order
 TEXT = ["unbelievably unbelievable believers believed unbelievably"] * 20
 
 
+@pytest.mark.parametrize("unit", ["word", "span"])
 @pytest.mark.parametrize(("algorithm", "vocab_size"), [("wordpiece", 40), ("bpe", 279)])
 def test_whole_words_are_masked_together_whatever_the_algorithm(
-    algorithm: str, vocab_size: int, order: Order, tmp_path: Path
+    algorithm: str, vocab_size: int, unit: Literal["word", "span"], order: Order, tmp_path: Path
 ) -> None:
     counts = count_words(TEXT, splitter(algorithm, lowercase=True))
     tokenizer = train(algorithm, counts, vocab_size=vocab_size, lowercase=True)
     save(tokenizer, tmp_path)
     ids = tokenizer.encode(TEXT[0]).ids
     words = tokenizer.encode(TEXT[0]).word_ids
-    masking = Masking("dynamic", "word", 0.3, 4, (0, 1, 2, 3, 4), tokenizer=str(tmp_path))
+    masking = Masking("dynamic", unit, 0.3, 4, (0, 1, 2, 3, 4), tokenizer=str(tmp_path))
     job = job_of(replace(order, masking=masking, shape=replace(order.shape, vocab_size=vocab_size)))
     masks = job.stretches[0].masks
     assert masks is not None

@@ -52,6 +52,7 @@ def _set(*path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (_set("job", value="finetune"), r"order\.classification: a finetune order needs it"),
         (_set("masking", value=None), r"order\.masking: the objective mlm needs it"),
         (_set("masking", "unit", value="word"), r"order\.masking\.tokenizer: unit word needs"),
+        (_set("masking", "unit", value="span"), r"order\.masking\.tokenizer: unit span needs"),
         (
             _set("phases", "1", "sequence_length", value=25),
             r"order\.phases\.1\.sequence_length=25 exceeds order\.shape\.max_positions=24",

@@ -1,111 +1,129 @@
 """Books: one plain-text file each, in whatever encoding and layout the last fifty years left it."""
 
-import codecs
-import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.text.clean import normalise, paragraphs
-from pipeline.text.sources import files, gutenberg
-from pipeline.text.sources.document import Document, Reading, Skipped, Source
+from pipeline.text.sources import charset, files, gutenberg, layout
+from pipeline.text.sources.document import Document, Reading, Skipped, Source, Span
+from pipeline.text.sources.errors import CutError
 
-DECLARED = re.compile(rb"^Character set encoding:[ \t]*([\w-]+)", re.MULTILINE)
-HEADER_BYTES = 20_000
-BOMS = {
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
-WESTERN = ("cp1252", "latin-1")
-"""In this order: cp1252 reads what Latin-1 reads and dashes and quotes besides; Latin-1 reads every byte."""
-LONGEST_WRAP = 120
-"""Characters. Of 80 novels, the wrapped ones have 90% of their lines within 57-99, the others within 384-926."""
-ILLUSTRATION = re.compile(r"\[Illustration[^\]]*\]", re.IGNORECASE)
-EMPHASIS = re.compile(r"(?<!\w)_(?=\S)([^_]+)(?<=\S)_(?!\w)")
-HYPHEN_BREAK = re.compile(r"(?<=\w-)\n[ \t]*(?=\w)")
+PIECE_CHARACTERS = 1 << 23
+"""A longer book comes in several documents, so that memory does not grow with it; War and Peace has 3 million."""
+BLANK_LINES = ("\n\n", "\r\n\r\n", "\r\r")
+LINE_ENDS = (".\n", ".\r\n", "\n", "\r")
+TYPISTS = layout.Foreign(gutenberg.is_note, gutenberg.NOTE_WORDS, gutenberg.CREDITED_PARAGRAPHS)
 
 
-def find(path: Path) -> list[Path]:
+@dataclass
+class _File:
+    """The bytes of a book; with `keep`, one that is cut simply ends there, and `cut` tells of it."""
+
+    path: Path
+    keep: bool
+    cut: CutError | None = None
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the bytes from the beginning, as often as it is asked to."""
+        try:
+            with files.opened(self.path) as stream:
+                yield from files.chunks(stream)
+        except CutError as error:
+            if not self.keep:
+                raise
+            self.cut = error
+
+
+def find(path: Path, split: str) -> list[Path]:
     """List the books under a path."""
-    return files.find(path, r"\.txt(\.gz)?$", "book (.txt, .txt.gz)")
+    return files.find(path, r"\.txt(\.gz|\.bz2)?$", "book (.txt, .txt.gz, .txt.bz2)")
 
 
-def read(path: Path, reading: Reading) -> Iterator[Document | Skipped]:
-    """Read one book; Project Gutenberg's header, licence and credits are left out."""
-    with files.opened(path) as stream:
-        text = decode(stream.read())
-    if text is None or "\0" in text:
+def read(path: Path, span: Span, reading: Reading) -> Iterator[Document | Skipped]:
+    """Read one book; Project Gutenberg's headers, licences and credits are left out.
+
+    Raises: DataError if the file is damaged, or cut and not to be kept.
+    """
+    return files.whole_or_kept(_book(path, reading), reading)
+
+
+def _book(path: Path, reading: Reading) -> Iterator[Document | Skipped]:
+    file = _File(path, keep=reading.truncated == "keep")
+    chunks = _remembered(file)
+    encoding = charset.detect(chunks)
+    if encoding is None:
         yield Skipped(
             f"file {path.name!r}", "not text in UTF-8, UTF-16, cp1252 or any encoding that could be recognised"
         )
         return
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    book = gutenberg.unframe(text)
-    prose = paragraphs(map(_unmarked, _blocks(book.body)))
-    if book.body != text:
-        prose = gutenberg.without_credits(prose)
-    yield Document(reading.source, normalise(book.title) or _name(path), book.url, prose)
+    yield from _documents(path, reading, _pieces(charset.decoded(chunks(), encoding)))
+    if file.cut:
+        raise file.cut
 
 
-def decode(data: bytes) -> str | None:
-    """Decode a book: UTF-8 if it is that, else as its Gutenberg header says, else by a guess; None if nothing fits."""
-    encoding = next((name for bom, name in BOMS.items() if data.startswith(bom)), "utf-8-sig")
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError:
-        return _decode_legacy(data)
+def _remembered(file: _File) -> charset.Chunks:
+    """Read a small file once for all; a large one is read each time."""
+    read: list[bytes] = []
+    for chunk in file.chunks():
+        read.append(chunk)
+        if sum(map(len, read)) > PIECE_CHARACTERS:
+            return file.chunks
+    whole = b"".join(read)
+    return lambda: [whole]
 
 
-def _decode_legacy(data: bytes) -> str | None:
-    for encoding in _declared(data) or _guessed(data):
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return None
+def _pieces(texts: Iterable[str]) -> Iterator[tuple[str, bool]]:
+    """Join a text to pieces that end at blank lines, if there are any, and say of each whether it is the last one."""
+    pending = ""
+    for text in texts:
+        pending += text
+        if len(pending) > PIECE_CHARACTERS:
+            end = _cut(pending)
+            yield _plain_lines(pending[:end]), False
+            pending = pending[end:]
+    yield _plain_lines(pending), True
 
 
-def _declared(data: bytes) -> tuple[str, ...]:
-    match = DECLARED.search(data, 0, HEADER_BYTES)
-    try:
-        name = codecs.lookup(match[1].decode()).name if match else "utf-8"
-    except LookupError:
-        return ()
-    if name in ("utf-8", "ascii"):  # these were tried, and are wrong
-        return ()
-    return WESTERN if name in ("iso8859-1", "cp1252") else (name, *WESTERN)
+def _cut(text: str) -> int:
+    ends = [
+        text.rfind(mark, len(text) // 2) + len(mark) for mark in BLANK_LINES if text.find(mark, len(text) // 2) >= 0
+    ]
+    if ends:
+        return max(ends)
+    return next((at + len(end) for end in LINE_ENDS if (at := text.rfind(end, 0, -1)) >= 0), len(text))
 
 
-def _guessed(data: bytes) -> tuple[str, ...]:
-    """Prefer Western to what the detector likes best: it took a German novel (PG 2500) for Chinese."""
-    from charset_normalizer import from_bytes
-
-    likely = [match.encoding for match in from_bytes(data)]
-    if {"latin_1", "cp1252"} & set(likely):
-        return WESTERN
-    return tuple(likely[:1])
+def _plain_lines(text: str) -> str:
+    """Let lines end with "\n" where they end with "\r"; that of "\r\n" goes with the other space at line ends."""
+    return text if "\n" in text else text.replace("\r", "\n")
 
 
-def _blocks(text: str) -> list[str]:
-    """Cut a book into paragraphs: at blank lines if its lines are wrapped, else at every line."""
-    lengths = sorted(len(line) for line in text.split("\n") if line.strip())
-    if lengths and lengths[len(lengths) * 9 // 10] > LONGEST_WRAP:
-        return text.split("\n")
-    return re.split(r"\n\s*\n", text)
-
-
-def _unmarked(paragraph: str) -> str:
-    """Take out pictures' places, emphasis and hyphens at line ends; the tests before each are 10 times faster than it."""
-    if "[" in paragraph:
-        paragraph = ILLUSTRATION.sub("", paragraph)
-    if "-\n" in paragraph:
-        paragraph = HYPHEN_BREAK.sub("", paragraph)
-    return EMPHASIS.sub(r"\1", paragraph) if "_" in paragraph else paragraph
+def _documents(path: Path, reading: Reading, pieces: Iterable[tuple[str, bool]]) -> Iterator[Document]:
+    """Make a document of each book, or of each piece of a long one."""
+    unframer = gutenberg.Unframer()
+    written: list[str] = []
+    done: Document | None = None
+    paragraphs = layout.Paragraphs(0, layout.NOBODY)
+    for piece, final in pieces:
+        for part in unframer.take(piece, final=final):
+            if part.begins:
+                written.extend(paragraphs.rest())
+                foreign = TYPISTS if part.framed else layout.NOBODY
+                paragraphs = layout.Paragraphs(layout.wrap_width(part.body), foreign)
+            if done:
+                yield done
+            written = paragraphs.take(part.body)
+            paragraphs.left_out["boilerplate"] += part.frames
+            left_out, paragraphs.left_out = +paragraphs.left_out, Counter()
+            done = Document(reading.source, part.title or _name(path), part.url, written, left_out)
+    written.extend(paragraphs.rest())
+    yield done or Document(reading.source, _name(path), "", written)
 
 
 def _name(path: Path) -> str:
-    return path.name.removesuffix(".gz").removesuffix(".txt").replace("_", " ").strip()
+    name = path.name.removesuffix(".gz").removesuffix(".bz2").removesuffix(".txt")
+    return " ".join(name.replace("_", " ").split())
 
 
 SOURCE = Source(

@@ -1,29 +1,68 @@
 """JSON lines: a record a line, its text in a named column; `title` and `url` are taken where they are."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.text.clean import normalise, paragraphs
+from pipeline.text.clean import normalise
 from pipeline.text.sources import files
-from pipeline.text.sources.document import Document, Reading, Skipped, Source
+from pipeline.text.sources.document import Document, Reading, Skipped, Source, Span, uncut
+from pipeline.text.sources.runs import origin, rewrite, runs, too_long
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half a character, as JSON can write it; no UTF-8 file can hold it."""
 
 
-def find(path: Path) -> list[Path]:
+def find(path: Path, split: str) -> list[Path]:
     """List the JSON lines files under a path."""
     return files.find(path, r"\.(jsonl|ndjson)(\.gz)?$|\.json\.gz$", "JSON lines file (.jsonl, .jsonl.gz)")
 
 
-def read(path: Path, reading: Reading) -> Iterator[Document | Skipped]:
-    """Stream the records of a JSON lines file; one without a text in the column is skipped."""
+def cut(path: Path) -> list[Span]:
+    """Cut a plain file between lines; a long compressed one must be unpacked.
+
+    Raises: DataError if the file is not what its name says.
+    """
+    if not files.compression(path):
+        return files.cut_at(path, b"\n", 1)
+    return uncut(path) if files.is_short(path) else []
+
+
+def unpack(path: Path, out: Path) -> None:
+    """Rewrite a compressed file as several.
+
+    Raises: DataError if it is damaged, or if a line is too long to be a record.
+    """
     with files.opened(path) as stream:
-        for number, line in enumerate(stream, start=1):
-            if line.strip():
-                yield _document(line, reading, number, path)
+        rewrite(path, out, runs(files.chunks(stream), b"\n", too_long(path, "line")))
 
 
-def _document(line: bytes, reading: Reading, number: int, path: Path) -> Document | Skipped:
-    where = f"line {number}"
+def read(path: Path, span: Span, reading: Reading) -> Iterator[Document | Skipped]:
+    """Stream the records in a span of a JSON lines file; one without a text in the column is skipped.
+
+    A record is named by the byte at which its line begins, in the decompressed file: it is the same however the file is cut.
+
+    Raises: DataError if the file is cut or damaged, or if a line is too long to be a record.
+    """
+    return files.whole_or_kept(_records(path, span, reading), reading)
+
+
+def _records(path: Path, span: Span, reading: Reading) -> Iterator[Document | Skipped]:
+    name, byte = origin(path)
+    byte += span.begin
+    with files.opened(path, span.begin, span.end) as stream:
+        for run in runs(files.chunks(stream), b"\n", too_long(path, "line")):
+            at = byte
+            for line in [] if run.isspace() else run.split(b"\n"):
+                if line and not line.isspace():
+                    yield _document(line, reading, at, name)
+                at += len(line) + 1
+            byte += len(run)
+
+
+def _document(line: bytes, reading: Reading, byte: int, name: str) -> Document | Skipped:
+    where = f"the line at byte {byte}"
     try:
         row = json.loads(line.strip().decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -38,12 +77,20 @@ def _document(line: bytes, reading: Reading, number: int, path: Path) -> Documen
     if not isinstance(text, str):
         there = ", ".join(row) or "none"
         return Skipped(where, f"no text in the column {reading.text_column!r}; columns: {there}")
-    title = _string(row.get("title")) or f"{path.name}:{number}"
-    return Document(reading.source, title, _string(row.get("url")), paragraphs(text.split("\n")))
+    title = _string(row.get("title")) or f"{name} at byte {byte}"
+    return Document(reading.source, title, _string(row.get("url")), _paragraphs(text, line))
+
+
+def _paragraphs(text: str, line: bytes) -> list[str]:
+    if b"\\u" in line:
+        text = SURROGATE.sub("", text)
+    return [paragraph for paragraph in text.split("\n") if paragraph and not paragraph.isspace()]
 
 
 def _string(value: object) -> str:
     return normalise(value) if isinstance(value, str) else ""
 
 
-SOURCE = Source("JSON lines files (.jsonl, .jsonl.gz): a record a line, the text in a named column.", find, read)
+SOURCE = Source(
+    "JSON lines files (.jsonl, .jsonl.gz): a record a line, the text in a named column.", find, read, cut, unpack
+)

@@ -1,22 +1,21 @@
 """Wikipedia: MediaWiki XML dumps of any export schema, plain, .gz, .bz2 or multistream .bz2, in flat memory."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from pipeline.core.errors import DataError
+from pipeline.core.limits import time_limit
 from pipeline.text.clean import normalise
-from pipeline.text.sources import files
-from pipeline.text.sources.document import Document, Reading, Skipped, Source
+from pipeline.text.sources import files, mediawiki, multistream
+from pipeline.text.sources.document import Document, Reading, Skipped, Source, Span, uncut
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-CHUNK_BYTES = 1 << 18
 # "#REDIRECT [[...]]" in any language: a word glued to '#' and followed by a link opens no article.
 REDIRECT = re.compile(r"\s*#\s*(?:redirect\b|[^\W\d_]+\s*:?\s*\[\[)", re.IGNORECASE)
 KINDS = r"user|wikipedia|project|file|image|mediawiki|template|help|category|portal|book|draft|module|timedtext"
@@ -45,32 +44,50 @@ class Site:
         return not (colon and (prefix.casefold() in self.namespaces or NAMESPACE.fullmatch(prefix)))
 
 
-def find(path: Path) -> list[Path]:
+def find(path: Path, split: str) -> list[Path]:
     """List the dumps under a path; the index beside a multistream dump is none."""
     return files.find(path, r"\.xml[^.]*(\.bz2|\.gz)?$", "Wikipedia dump (.xml, .xml.bz2, .xml.gz)")
 
 
-def read(path: Path, reading: Reading) -> Iterator[Document | Skipped]:
-    """Stream the articles of a dump: namespace 0, no redirects, clean prose.
+def cut(path: Path) -> list[Span]:
+    """Cut a plain dump between pages and a multistream one between streams; other long ones must be unpacked.
+
+    Raises: DataError if the file is not what its name says.
+    """
+    compression = files.compression(path)
+    if not compression:
+        return files.cut_at(path, mediawiki.OPEN, 0)
+    spans = multistream.cut(path) if compression == ".bz2" else uncut(path)
+    return spans if len(spans) > 1 or files.is_short(path) else []
+
+
+def read(path: Path, span: Span, reading: Reading) -> Iterator[Document | Skipped]:
+    """Stream the articles that begin in a span of a dump: namespace 0, no redirects, clean prose.
 
     Raises: DataError if the dump is cut, damaged or not the XML of a MediaWiki export.
     """
-    from pipeline.text.sources.wikitext import prose
+    return files.whole_or_kept(_articles(path, span, reading), reading)
 
+
+def _articles(path: Path, span: Span, reading: Reading) -> Iterator[Document | Skipped]:
     site = Site()
-    for element in _elements(path):
+    for element in mediawiki.elements(path, span):
         if element.tag.endswith("siteinfo"):
             site = _site(element)
         elif _is_article(element, site):
-            yield _document(element, site, reading, partial(prose, hidden=site.hidden))
+            yield _document(element, site, reading)
 
 
-def _document(page: "_Element", site: Site, reading: Reading, prose: Callable[[str], list[str]]) -> Document | Skipped:
+def _document(page: "_Element", site: Site, reading: Reading) -> Document | Skipped:
+    from pipeline.text.wikitext import prose
+
     title = _text(page, "title")
     try:
-        return Document(reading.source, normalise(title), site.url(title), prose(_wikitext(page)))
+        with time_limit(reading.document_seconds):
+            found = prose(_wikitext(page), hidden=site.hidden, list_items=reading.list_items)
     except DataError as error:
         return Skipped(f"page {title!r} (id {_text(page, 'id')})", str(error))
+    return Document(reading.source, normalise(title), site.url(title), found.paragraphs, found.left_out)
 
 
 def _is_article(page: "_Element", site: Site) -> bool:
@@ -101,36 +118,10 @@ def _text(element: "_Element", name: str) -> str:
     return element.findtext(name if name.startswith("{") else "{*}" + name) or ""
 
 
-def _elements(path: Path) -> Iterator["_Element"]:
-    """Stream <siteinfo> and each <page>, freeing each when the next is asked for."""
-    from lxml import etree
-
-    # huge_tree: dumps are larger than libxml2's limits; its limit on the growth of entities stays
-    parser = etree.XMLPullParser(("end",), tag=("{*}siteinfo", "{*}page"), huge_tree=True, no_network=True)
-    consumed = 0
-    try:
-        with files.opened(path) as stream:
-            while chunk := stream.read(CHUNK_BYTES):
-                consumed += len(chunk)
-                parser.feed(chunk)
-                for _, element in cast("Iterator[tuple[str, _Element]]", parser.read_events()):
-                    yield element
-                    _free(element)
-        root = parser.close()  # raises what feed() has kept for itself
-    except etree.XMLSyntaxError as error:
-        raise DataError(
-            f"{path}: the XML is cut or malformed at line {error.lineno}, before byte {consumed} ({error.msg}); download it again"
-        ) from error
-    name = etree.QName(root).localname
-    if name != "mediawiki":
-        raise DataError(f"{path}: the root element is <{name}>, expected <mediawiki>; name a dump of a wiki")
-
-
-def _free(element: "_Element") -> None:
-    element.clear()
-    parent = element.getparent()
-    while parent is not None and element.getprevious() is not None:
-        del parent[0]
-
-
-SOURCE = Source("Wikipedia's XML dumps (pages-articles .xml, .xml.bz2, .xml.gz), cleaned to prose.", find, read)
+SOURCE = Source(
+    "Wikipedia's XML dumps (pages-articles .xml, .xml.bz2, .xml.gz), cleaned to prose.",
+    find,
+    read,
+    cut,
+    mediawiki.unpack,
+)

@@ -1,0 +1,351 @@
+"""How fast is data prepared, where does the time go, and how much memory does it take?
+
+`python benchmarks/data.py [--data FOLDER] [--json] [--quick] [--part NAME]...` takes real text from the folder of test data (80 novels,
+abstracts, Wikipedia dumps). Every figure is CPU seconds of one core (wall seconds only where two workers are compared),
+taken in a process of its own: *steady* is the median of later runs in a process, *whole* a fresh process with its imports.
+The peer, `tokenizers.encode_batch_fast` alone on the same sentences and vocabulary, is measured in the same run.
+"""
+
+import argparse
+import json
+import lzma
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from types import SimpleNamespace
+from typing import Any
+
+os.environ["RAYON_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ["ARROW_NUM_THREADS"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["OMP_THREAD_LIMIT"] = "1"
+
+ROOT = Path(__file__).resolve().parents[1]
+BESIDE = ROOT.parent / "shared" / "data"
+ARCHIVES = ("books/english-novels-A/english-novels-A.tar.zst", "books/gitenberg-A/gitenberg-A.tar.zst")
+ABSTRACTS = ("cs.IR", "cs.SE", "q-bio.QM")
+VOCABULARY = "oracle/bert-base-uncased-vocab/vocab.txt"
+DUMPS = (
+    "wikipedia/enwiki-gensim/enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2",
+    "wikipedia/enwiki-gensim/enwiki-table-markup.xml.bz2",
+    "wikipedia/japanese-architects-2009/japanese_architects.xml.bz2",
+)
+MEGA = 1e6
+RUNS = 3
+COPIES = 10
+"""How often the text is repeated to show that memory is flat."""
+DUMP_COPIES = 8
+
+
+def main() -> None:
+    """Measure each part in processes of its own and print the figures."""
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--data", type=Path, default=Path(os.environ.get("PRETRACE_TEST_DATA", BESIDE)))
+    asked.add_argument("--json", action="store_true", help="end with one line of JSON")
+    asked.add_argument("--quick", action="store_true", help="a tenth of the books, and no memory part")
+    asked.add_argument("--part", action="append", choices=PARTS, help="measure only this part (may be repeated)")
+    asked.add_argument("--child", nargs=2, metavar=("WHAT", "FOLDER"), help=argparse.SUPPRESS)
+    chosen = asked.parse_args()
+    if chosen.child:
+        print(
+            json.dumps(
+                CHILDREN[chosen.child[0].partition(":")[0]](chosen.child[0].partition(":")[2], Path(chosen.child[1]))
+            )
+        )
+        return
+    wanted = chosen.part or [part for part in PARTS if not (chosen.quick and part == "memory")]
+    with tempfile.TemporaryDirectory(prefix="pretrace-bench-") as name:
+        folder = Path(name)
+        prepare(chosen.data, folder, quick=chosen.quick)
+        figures: dict[str, Any] = {"text_mb": megabytes(folder)}
+        for part in wanted:
+            figures |= PARTS[part](folder)
+            print(f"{part} measured", file=sys.stderr)
+    report(figures | ratios(figures), as_json=chosen.json)
+
+
+def prepare(data: Path, folder: Path, *, quick: bool) -> None:
+    """Lay out raw text: books, abstracts, a dump repeated to some tens of megabytes, and the vocabulary."""
+    (folder / "raw" / "books").mkdir(parents=True)
+    for archive in ARCHIVES:
+        unpacked = subprocess.run(["zstd", "-d", "--long=27", "-c", data / archive], check=True, capture_output=True)
+        subprocess.run(["tar", "-x", "-C", folder / "raw" / "books"], input=unpacked.stdout, check=True)
+    books = sorted((folder / "raw" / "books").rglob("*.txt"))
+    for at, book in enumerate(books):
+        if quick and at % 10:
+            book.unlink()
+    for name in ABSTRACTS[: 1 if quick else None]:
+        with lzma.open(data / "domain" / f"arxiv-{name}" / f"{name}.tsv.xz") as packed:
+            (folder / "raw" / f"{name}.tsv").write_bytes(packed.read())
+    shutil.copy(data / VOCABULARY, folder / "vocab.txt")
+    for at, dump in enumerate(DUMPS):
+        shutil.copy(data / dump, folder / f"dump{at}.xml.bz2")
+
+
+def megabytes(folder: Path) -> float:
+    """Give the size of the raw text in MB."""
+    return round(sum(path.stat().st_size for path in (folder / "raw").rglob("*") if path.is_file()) / MEGA, 2)
+
+
+def recipe(folder: Path, **corpus: Any) -> Any:
+    """Give the recipe that all parts share: Google's vocabulary, length 128, static masks, one pass."""
+    from pipeline.config import Recipe
+
+    sources = corpus.pop("sources", None) or [
+        {"kind": "books", "path": str(folder / "raw" / "books")},
+        {"kind": "csv", "path": str(folder / "raw" / "*.tsv"), "text_column": "abstract", "name": "abstracts"},
+    ]
+    return Recipe.model_validate(
+        {
+            "corpus": {"sources": sources, "shards": 8, "max_bad_fraction": 1.0, **corpus},
+            "tokenizer": {"path": str(folder / "vocab.txt")},
+            "masking": {"mode": "static"},
+            "phases": [{"sequence_length": 128, "steps": 1, "global_batch": 2}],
+        }
+    )
+
+
+class Alone:
+    """A place where work runs in this process, one item after another."""
+
+    def map(self, fn: Any, items: Sequence[Any], folders: Sequence[Path], done: Callable[[int], None]) -> list[Any]:
+        """Make every item."""
+        from pipeline.core.compute import in_turn
+
+        return in_turn(fn, items, folders, done)
+
+    def gang(self, entry: str, order: Path, watch: Callable[[], None]) -> None:
+        """Refuse: nothing is trained here."""
+        raise NotImplementedError
+
+    def ranks(self) -> int:
+        """Give one."""
+        return 1
+
+
+class Unrecorded:
+    """Takes the record's place."""
+
+    complete = True
+
+    @contextmanager
+    def stage(self, step: Any, inputs: Mapping[str, Any], work: Path) -> Iterator["Unrecorded"]:
+        """Record nothing."""
+        yield self
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Record nothing."""
+
+    def where(self) -> dict[str, str]:
+        """Give nowhere."""
+        return {}
+
+    def made(self, artifact: Any) -> None:
+        """Record nothing."""
+
+
+def forget(folder: Path, store: str, names: Sequence[str]) -> None:
+    """Throw away what was made of some stages, pieces too."""
+    for name in names:
+        shutil.rmtree(folder / store / name, ignore_errors=True)
+        shutil.rmtree(folder / store / "pieces" / name, ignore_errors=True)
+
+
+def make(folder: Path, store: str, names: Sequence[str], *, place: Any = None, **corpus: Any) -> Any:
+    """Make steps of the recipe into a store; returns the last artifact."""
+    from pipeline.core.files import Digests
+    from pipeline.core.progress import Quiet
+    from pipeline.core.stage import materialize
+    from pipeline.core.store import Store
+    from pipeline.plan import plan
+
+    opened = Store(folder / store).open()
+    made = None
+    for step in plan(recipe(folder, **corpus), Digests(folder / store / "digests.jsonl").describe):
+        if step.label in names:
+            run = SimpleNamespace(country="USA")
+            made, _ = materialize(step, opened, place or Alone(), Unrecorded(), Quiet(), run)
+    return made
+
+
+def child(what: str, folder: Path) -> dict[str, Any]:
+    """Run a part of this script in a fresh process."""
+    command = [sys.executable, __file__, "--child", what, str(folder)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def run_again(folder: Path, store: str, names: Sequence[str], **corpus: Any) -> dict[str, float]:
+    """Make stages; gives the CPU seconds of the process to the end of the first time, and the median of later times."""
+    make(folder, store, names, **corpus)
+    whole = time.process_time()
+    steady = []
+    for _ in range(RUNS):
+        forget(folder, store, names)
+        begin = time.process_time()
+        make(folder, store, names, **corpus)
+        steady.append(time.process_time() - begin)
+    return {"whole": whole, "steady": median(steady)}
+
+
+def examples_child(_: str, folder: Path) -> dict[str, float]:
+    """Make examples of documents that are there."""
+    return run_again(folder, "store", ["examples"])
+
+
+def raw_child(mode: str, folder: Path) -> dict[str, float]:
+    """Make documents and examples from raw text."""
+    return run_again(folder, f"raw-{mode}", ["corpus", "tokenizer", "examples"], near_duplicates={"mode": mode})
+
+
+def peer_child(_: str, folder: Path) -> dict[str, float]:
+    """Encode the sentences of the documents with the library, and nothing else."""
+    from pipeline.core.arrow import read_rows
+    from pipeline.text.encode import load
+
+    tokenizer = load(next((folder / "store" / "tokenizer").glob("*/tokenizer.json")).parent)
+    shards = sorted((folder / "store" / "corpus").glob("*/documents/*.arrow"))
+    seconds = size = 0.0
+    for shard in shards:
+        text = [sentence for row in read_rows(shard) for sentence in row["sentences"]]
+        size += sum(len(sentence.encode()) for sentence in text) / MEGA
+        for at in range(0, len(text), 10_000):
+            begin = time.process_time()
+            tokenizer.encode_batch_fast(text[at : at + 10_000], add_special_tokens=False)
+            seconds += time.process_time() - begin
+    return {"seconds": seconds, "sentences_mb": round(size, 2)}
+
+
+def memory_child(what: str, folder: Path) -> dict[str, float]:
+    """Make one stage of a store of a size, and give the largest memory of the process in MB."""
+    stage, _, size = what.partition(",")
+    text = {
+        "sources": [{"kind": "books", "path": str(folder / f"repeated-{size}")}],
+        "near_duplicates": {"mode": "keep"},
+    }
+    make(folder, f"memory-{size}", [stage], **text)
+    return {"mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def part_examples(folder: Path) -> dict[str, Any]:
+    """Documents to examples, and the peer."""
+    make(folder, "store", ["corpus", "tokenizer"])
+    ours, theirs = child("examples", folder), child("peer", folder)
+    size = theirs["sentences_mb"]
+    return {
+        "sentences_mb": size,
+        "peer_mb_per_s": size / theirs["seconds"],
+        "examples_mb_per_s": size / ours["steady"],
+        "examples_whole_process_mb_per_s": size / ours["whole"],
+    }
+
+
+def part_raw(folder: Path) -> dict[str, Any]:
+    """Raw text to examples, without and with the removal of near-duplicates."""
+    size = megabytes(folder)
+    figures = {}
+    for mode, name in (("keep", "raw"), ("remove", "raw_deduplicated")):
+        found = child(f"raw:{mode}", folder)
+        figures[f"{name}_mb_per_s"] = size / found["steady"]
+        figures[f"{name}_whole_process_mb_per_s"] = size / found["whole"]
+    return figures
+
+
+def part_memory(folder: Path) -> dict[str, Any]:
+    """The largest memory of one worker, for the books and for ten times the books."""
+    figures = {}
+    for size in (1, COPIES):
+        repeat_books(folder, size)
+        for stage in ("corpus", "tokenizer", "examples"):
+            figures[f"memory_{stage}_{size}x_mb"] = child(f"memory:{stage},{size}", folder)["mb"]
+        shutil.rmtree(folder / f"repeated-{size}")
+        shutil.rmtree(folder / f"memory-{size}")
+    return figures
+
+
+def repeat_books(folder: Path, copies: int) -> None:
+    """Write the books some times over, each copy with a first paragraph of its own, so that none is a duplicate."""
+    into = folder / f"repeated-{copies}"
+    into.mkdir()
+    for copy in range(copies):
+        for at, book in enumerate(sorted((folder / "raw" / "books").rglob("*.txt"))):
+            (into / f"{copy:03}-{at:03}.txt").write_bytes(book.read_bytes() + f"\n\nThis was copy {copy}.\n".encode())
+
+
+def part_workers(folder: Path) -> dict[str, Any]:
+    """Dumps to documents by one worker and by two, wall seconds with Ray running and warm."""
+    from cluster.ray_compute import RayCompute
+
+    dumps = folder / "dumps"
+    dumps.mkdir()
+    for copy in range(DUMP_COPIES):
+        shutil.copy(folder / "dump0.xml.bz2", dumps / f"{copy}.xml.bz2")
+    figures = {}
+    for workers in (1, 2):
+        with RayCompute(address=None, workers=workers, ranks=1, state=folder / f"ray-{workers}") as place:
+            source = {"sources": [{"kind": "wikipedia", "path": str(dumps)}], "near_duplicates": {"mode": "keep"}}
+            seconds = []
+            for _ in range(RUNS):
+                forget(folder, f"workers-{workers}", ["corpus"])
+                begin = time.perf_counter()
+                make(folder, f"workers-{workers}", ["corpus"], place=place, **source)
+                seconds.append(time.perf_counter() - begin)
+            figures[f"dump_{workers}_workers_s"] = min(seconds)
+    return {**figures, "two_workers_speedup": figures["dump_1_workers_s"] / figures["dump_2_workers_s"]}
+
+
+def ratios(figures: Mapping[str, Any]) -> dict[str, float]:
+    """Give what has to be reached, as ratios to the peer."""
+    peer = figures.get("peer_mb_per_s")
+    names = (
+        "examples",
+        "examples_whole_process",
+        "raw",
+        "raw_whole_process",
+        "raw_deduplicated",
+        "raw_deduplicated_whole_process",
+    )
+    return {
+        f"{name}_vs_encode_batch_fast": figures[f"{name}_mb_per_s"] / peer
+        for name in names
+        if peer and f"{name}_mb_per_s" in figures
+    }
+
+
+def report(figures: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print the figures for people, and for programs."""
+    packages = ", ".join(
+        f"{name} {version(name)}" for name in ("tokenizers", "nanotoken", "numba", "pyarrow", "sentencex")
+    )
+    print(f"python {platform.python_version()}, {packages}; {os.cpu_count()} cores, {platform.machine()}")
+    for name, figure in figures.items():
+        print(f"{name:50} {figure:>10.2f}")
+    if as_json:
+        print(json.dumps({name: round(figure, 3) for name, figure in figures.items()}))
+
+
+PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "examples": part_examples,
+    "raw": part_raw,
+    "workers": part_workers,
+    "memory": part_memory,
+}
+CHILDREN: dict[str, Callable[[str, Path], dict[str, float]]] = {
+    "examples": examples_child,
+    "raw": raw_child,
+    "peer": peer_child,
+    "memory": memory_child,
+}
+
+if __name__ == "__main__":
+    main()
