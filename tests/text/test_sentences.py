@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sentencex import segment
 
 from pipeline.text.clean import normalise
-from pipeline.text.sentences import LONGEST, split, split_all
+from pipeline.text.sentences import LONGEST, ONE, split, split_all
 
 GOLD = [json.loads(line) for line in Path(__file__).with_name("sentences_gold.jsonl").read_text().splitlines()]
 """Hard places between words of novels and of Wikipedia, judged one by one: does a sentence end there? (docs/cleaning.md)"""
@@ -122,3 +123,11 @@ def test_where_quotation_marks_stand_borders_are_at_spaces(text: str) -> None:
 @given(st.lists(PROSE, max_size=5), st.sampled_from(["en", "fr"]))
 def test_a_document_is_split_as_its_paragraphs_are(texts: list[str], language: str) -> None:
     assert split_all(texts, language) == [sentence for text in texts for sentence in split(text, language)]
+
+
+@given(st.text("ab,;:-\"')(.!?0 A_*#/&%", max_size=25))
+def test_what_is_taken_for_one_sentence_at_sight_is_one_for_the_library_too(text: str) -> None:
+    text = " ".join(text.split())
+    if text and text.isascii() and ONE.fullmatch(text):
+        assert split(text) == [text]
+        assert len([part for part in segment("en", text.replace('"', " ")) if part.strip()]) <= 1
