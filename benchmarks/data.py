@@ -96,6 +96,23 @@ def megabytes(folder: Path) -> float:
     return round(sum(path.stat().st_size for path in (folder / "raw").rglob("*") if path.is_file()) / MEGA, 2)
 
 
+def write_documents(folder: Path) -> float:
+    """Write what the readers make of the raw files as records, a paragraph a line; returns the size of the text in MB."""
+    from pipeline.text.sources import SOURCES, Document, Reading
+
+    size = 0
+    with (folder / "documents.jsonl").open("w", encoding="utf-8") as out:
+        for kind, place, column in (("books", "raw/books", "text"), ("csv", "raw/*.tsv", "abstract")):
+            for path in SOURCES[kind].find(folder / place, ""):
+                for span in SOURCES[kind].cut(path):
+                    for found in SOURCES[kind].read(path, span, Reading(kind, column)):
+                        if isinstance(found, Document):
+                            text = "\n".join(paragraph.replace("\n", " ") for paragraph in found.paragraphs)
+                            out.write(json.dumps({"title": found.title, "text": text}, ensure_ascii=False) + "\n")
+                            size += len(text.encode())
+    return size / MEGA
+
+
 def recipe(folder: Path, **corpus: Any) -> Any:
     """Give the recipe that all parts share: Google's vocabulary, length 128, static masks, one pass."""
     from pipeline.config import Recipe
@@ -187,7 +204,7 @@ def child(what: str, folder: Path) -> dict[str, Any]:
 
 def run_again(folder: Path, store: str, names: Sequence[str], **corpus: Any) -> dict[str, float]:
     """Make stages; gives the CPU seconds of the process to the end of the first time, and the median of later times."""
-    make(folder, store, names, **corpus)
+    make(folder, store, ["corpus", "tokenizer", "examples"], **corpus)
     whole = time.process_time()
     steady = []
     for _ in range(RUNS):
@@ -203,9 +220,12 @@ def examples_child(_: str, folder: Path) -> dict[str, float]:
     return run_again(folder, "store", ["examples"])
 
 
-def raw_child(mode: str, folder: Path) -> dict[str, float]:
-    """Make documents and examples from raw text."""
-    return run_again(folder, f"raw-{mode}", ["corpus", "tokenizer", "examples"], near_duplicates={"mode": mode})
+def raw_child(what: str, folder: Path) -> dict[str, float]:
+    """Make documents and examples from raw files, or from records; the given vocabulary is taken over the first time only."""
+    mode, _, place = what.partition(",")
+    records: dict[str, Any] = {"sources": [{"kind": "jsonl", "path": str(folder / "documents.jsonl")}]}
+    given = records if place == "records" else {}
+    return run_again(folder, f"raw-{mode}-{place}", ["corpus", "examples"], near_duplicates={"mode": mode}, **given)
 
 
 def peer_child(_: str, folder: Path) -> dict[str, float]:
@@ -251,13 +271,19 @@ def part_examples(folder: Path) -> dict[str, Any]:
 
 
 def part_raw(folder: Path) -> dict[str, Any]:
-    """Raw text to examples, without and with the removal of near-duplicates."""
-    size = megabytes(folder)
-    figures = {}
-    for mode, name in (("keep", "raw"), ("remove", "raw_deduplicated")):
-        found = child(f"raw:{mode}", folder)
-        figures[f"{name}_mb_per_s"] = size / found["steady"]
-        figures[f"{name}_whole_process_mb_per_s"] = size / found["whole"]
+    """Raw documents (records) to examples, without and with the removal of near-duplicates; and raw files to examples."""
+    records = write_documents(folder)
+    sizes = {"records": records, "files": megabytes(folder)}
+    figures = {"records_mb": records}
+    for name, mode, place in (
+        ("raw", "keep", "records"),
+        ("raw_deduplicated", "remove", "records"),
+        ("files", "keep", "files"),
+        ("files_deduplicated", "remove", "files"),
+    ):
+        found = child(f"raw:{mode},{place}", folder)
+        figures[f"{name}_mb_per_s"] = sizes[place] / found["steady"]
+        figures[f"{name}_whole_process_mb_per_s"] = sizes[place] / found["whole"]
     return figures
 
 
@@ -307,14 +333,8 @@ def part_workers(folder: Path) -> dict[str, Any]:
 def ratios(figures: Mapping[str, Any]) -> dict[str, float]:
     """Give what has to be reached, as ratios to the peer."""
     peer = figures.get("peer_mb_per_s")
-    names = (
-        "examples",
-        "examples_whole_process",
-        "raw",
-        "raw_whole_process",
-        "raw_deduplicated",
-        "raw_deduplicated_whole_process",
-    )
+    kinds = ("examples", "raw", "raw_deduplicated", "files", "files_deduplicated")
+    names = [name for kind in kinds for name in (kind, f"{kind}_whole_process")]
     return {
         f"{name}_vs_encode_batch_fast": figures[f"{name}_mb_per_s"] / peer
         for name in names

@@ -2,8 +2,8 @@
 
 `python benchmarks/tokenizer.py [--data FOLDER] [--json] [--part NAME]...` takes novels and abstracts from the folder of test
 data. CPU seconds of one core, each figure in a process of its own: *whole* with its imports, *steady* without them and
-without loading what was compiled; *cold* is the first pass over the text, *warm* the next one in the same process. Part `equal` compares ids, part `unigram` runs
-Hugging Face's trainer and ours twice each and compares what they find.
+without loading what was compiled; *cold* is the first pass over the text, *warm* the next one in the same process. Part
+`equal` compares ids, part `unigram` runs Hugging Face's trainer and ours twice each and compares what they find.
 """
 
 import argparse
@@ -283,12 +283,12 @@ def weigh(folder: Path, who: str) -> dict[str, Any]:
     for at, block in enumerate(blocks_of(folder / "text.txt", LENGTHS["60"])):
         if at % 10 == 9 and at > 20:
             counter.add(block, np.zeros(len(block), dtype=np.bool_))
-    spelled = likelihood._known(spelling.spell(counter.words(splitter("unigram", lowercase=True)), 100))
+    spelled = likelihood.known(spelling.spell(counter.words(splitter("unigram", lowercase=True)), 100))
     model = json.loads((folder / f"unigram-10-{who}" / "tokenizer.json").read_text())["model"]["vocab"]
     scores = {piece: score for piece, score in model if piece not in SPECIALS}
     unseen = {chr(one) for one in np.unique(spelled.characters_C)} - scores.keys()
     scores |= dict.fromkeys(sorted(unseen), min(scores.values()) - 10)
-    counts = lattice._counted_in_best(*spelled, *lattice._trie(list(scores)), np.array(list(scores.values())))
+    counts = lattice.counted(spelled, list(scores), np.array(list(scores.values())))
     words = spelled.counts_W.sum()
     return {
         "nats a word": float(-(counts @ np.array(list(scores.values()))) / words),

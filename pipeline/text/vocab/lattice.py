@@ -60,15 +60,12 @@ def expected(spelled: Spelled, pieces: Sequence[str], scores_P: Scores) -> Score
 def losses(spelled: Spelled, pieces: Sequence[str], scores_P: Scores) -> Scores:
     """Say how much less likely the text would be without each piece; -inf for pieces that nothing needs."""
     letters, at = _written(pieces)
-    trie = _trie(pieces)
-    counts_P = _counted_in_best(*spelled, *trie, scores_P)
-    return _losses(letters, at, *trie, scores_P, counts_P)
+    return _losses(letters, at, *_trie(pieces), scores_P, counted(spelled, pieces, scores_P))
 
 
-def log_likelihood(spelled: Spelled, pieces: Sequence[str], scores_P: Scores) -> float:
-    """Give the log-probability of the words, each cut in its likeliest way."""
-    counts_P = _counted_in_best(*spelled, *_trie(pieces), scores_P)
-    return float(counts_P @ scores_P)
+def counted(spelled: Spelled, pieces: Sequence[str], scores_P: Scores) -> Scores:
+    """Count the pieces of the words, each cut in its likeliest way."""
+    return _counted_in_best(*spelled, *_trie(pieces), scores_P)
 
 
 def digamma(values: Scores) -> Scores:

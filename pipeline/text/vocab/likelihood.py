@@ -41,7 +41,7 @@ def likeliest(words: pa.Table, size: int) -> list[tuple[str, float]]:
 
     There are fewer if the words yield no more, and more if the characters alone are.
     """
-    spelled = _known(spelling.spell(words, WORD_CHARACTERS))
+    spelled = known(spelling.spell(words, WORD_CHARACTERS))
     pieces, counts_P = lattice.seeds(spelled, PIECE_CHARACTERS, SEEDS_A_PIECE * size)
     scores_P = np.log(counts_P) - np.log(counts_P.sum()) if len(pieces) else counts_P
     while True:
@@ -56,8 +56,8 @@ def likeliest(words: pa.Table, size: int) -> list[tuple[str, float]]:
             return _finished(pieces, scores_P, size)
 
 
-def _known(spelled: Spelled) -> Spelled:
-    """Leave out words with uncommon characters; characters stay code points."""
+def known(spelled: Spelled) -> Spelled:
+    """Leave out words with uncommon characters; words stay written in code points."""
     kept = {character: ord(character) for character in spelling.commonest(spelled, ALPHABET)}
     return spelling.symbols(spelled, kept, kept)
 
