@@ -17,8 +17,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -246,6 +248,82 @@ def peer_child(_: str, folder: Path) -> dict[str, float]:
     return {"seconds": seconds, "sentences_mb": round(size, 2)}
 
 
+def phases_child(_: str, folder: Path) -> dict[str, float]:
+    """Say where the time goes: CPU seconds within each kind of work, on the second time in a process."""
+    from pipeline.core import arrow, compute
+    from pipeline.objectives import making
+    from pipeline.stages import examples
+    from pipeline.text import alike, dedup, encode, reader, readings, sentences
+    from pipeline.text.sources import SOURCES
+
+    spent: Counter[str] = Counter()
+    for module, name, what in (
+        (reader, "clean", "clean"),
+        (sentences, "split_all", "split"),
+        (dedup, "identity", "name"),
+        (readings.Dealer, "add", "deal documents"),
+        (readings.Dealer, "__exit__", "deal documents"),
+        (readings, "gather", "gather shards"),
+        (alike, "sign", "near-duplicates"),
+        (alike, "compare", "near-duplicates"),
+        (encode.Gate, "choose", "try the encoder"),
+        (encode, "load", "load the tokenizer"),
+        (compute, "sha256_of", "hash files"),
+        (reader, "require_unchanged", "hash files"),
+        (encode, "encode_documents", "encode"),
+        (making.ExamplesFile, "_draw", "pair"),
+        (making, "mask_examples", "mask"),
+        (making.ExamplesFile, "_table", "lay out"),
+        (making.ExamplesFile, "_count", "lay out"),
+        (examples, "_shards", "shuffle and deal"),
+        (examples, "_deal", "shuffle and deal"),
+        (arrow.BatchWriter, "flush", "write"),
+    ):
+        setattr(module, name, timed(getattr(module, name), what, spent))
+    for kind, source in SOURCES.items():
+        SOURCES[kind] = replace(source, read=timed(source.read, "read", spent))
+    stages = ["corpus", "examples"]
+    make(folder, "phases", ["corpus", "tokenizer", "examples"])
+    forget(folder, "phases", stages)
+    spent.clear()
+    begin = time.process_time()
+    make(folder, "phases", stages)
+    spent["all the rest"] = time.process_time() - begin - sum(spent.values())
+    return dict(spent.most_common())
+
+
+RUNNING: list[str] = []
+"""What is being timed, outermost first: time within goes to the innermost."""
+
+
+def timed(work: Callable[..., Any], what: str, spent: Counter[str]) -> Callable[..., Any]:
+    """Note the CPU seconds within a function, also while what it yields is asked for, less those of others within it."""
+
+    def step(body: Callable[[], Any]) -> Any:
+        RUNNING.append(what)
+        begin = time.process_time()
+        try:
+            return body()
+        finally:
+            seconds = time.process_time() - begin
+            RUNNING.pop()
+            spent[what] += seconds
+            if RUNNING:
+                spent[RUNNING[-1]] -= seconds
+
+    def wrapped(*given: Any, **named: Any) -> Any:
+        made = step(lambda: work(*given, **named))
+        return _asked(made, step) if isinstance(made, Generator) else made
+
+    return wrapped
+
+
+def _asked(made: Iterator[Any], step: Callable[[Callable[[], Any]], Any]) -> Iterator[Any]:
+    end = object()
+    while (item := step(lambda: next(made, end))) is not end:
+        yield item
+
+
 def memory_child(what: str, folder: Path) -> dict[str, float]:
     """Make one stage of a store of a size, and give the largest memory of the process in MB."""
     stage, _, size = what.partition(",")
@@ -285,6 +363,12 @@ def part_raw(folder: Path) -> dict[str, Any]:
         figures[f"{name}_mb_per_s"] = sizes[place] / found["steady"]
         figures[f"{name}_whole_process_mb_per_s"] = sizes[place] / found["whole"]
     return figures
+
+
+def part_phases(folder: Path) -> dict[str, Any]:
+    """Where the time goes, from raw files to examples, near-duplicates removed."""
+    size = megabytes(folder)
+    return {f"ms_per_mb: {what}": 1000 * seconds / size for what, seconds in child("phases:", folder).items()}
 
 
 def part_memory(folder: Path) -> dict[str, Any]:
@@ -357,6 +441,7 @@ def report(figures: Mapping[str, Any], *, as_json: bool) -> None:
 PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "examples": part_examples,
     "raw": part_raw,
+    "phases": part_phases,
     "workers": part_workers,
     "memory": part_memory,
 }
@@ -364,6 +449,7 @@ CHILDREN: dict[str, Callable[[str, Path], dict[str, float]]] = {
     "examples": examples_child,
     "raw": raw_child,
     "peer": peer_child,
+    "phases": phases_child,
     "memory": memory_child,
 }
 

@@ -100,8 +100,7 @@ def corpus(cfg: CorpusConfig, ctx: Context) -> Facts:
     for at, shard in enumerate(shards):
         adopt(shard, "documents.arrow", ctx.out / "documents" / f"{at:05}.arrow")
     facts |= {"excluded_unmatched": list(excluded.unmatched), **_gathered_facts(shards, facts["dropped"])}
-    if not facts["documents"]:
-        raise DataError(f"recipe.corpus.sources: {len(jobs)} files hold no document with text; name other files")
+    _refuse_empty(facts, len({job.file for job in jobs}))
     return facts
 
 
@@ -301,6 +300,17 @@ def _gathered_facts(shards: Sequence[Piece], dropped: Mapping[str, int]) -> Fact
         **{name: sum(shard.facts[name] for shard in shards) for name in names},
         "dropped": dict(total.most_common()),
     }
+
+
+def _refuse_empty(facts: Facts, files: int) -> None:
+    if facts["documents"]:
+        return
+    if not facts["dropped"]:
+        raise DataError(f"recipe.corpus.sources: {files} files hold no document with text; name other files")
+    reasons = ", ".join(f"{reason}: {count}" for reason, count in facts["dropped"].items())
+    raise DataError(
+        f"recipe.corpus: every document was left out ({reasons}); change these settings or name other files"
+    )
 
 
 def _refuse_bad(facts: Facts, cfg: CorpusConfig) -> None:

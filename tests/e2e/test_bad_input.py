@@ -51,8 +51,8 @@ def store(tmp_path: Path) -> Path:
         ),
         (
             "recipe.tokenizer.path=/no/such/vocab.txt",
-            "recipe.tokenizer.path=/no/such/vocab.txt: no tokenizer there; expected a folder with tokenizer.json or "
-            "vocab.txt, or one of these files",
+            "recipe.tokenizer.path=/no/such/vocab.txt: no tokenizer there; name a tokenizer.json, a vocab.txt, or "
+            "a folder that holds one of them",
         ),
         (
             "recipe.corpus.exclude=/no/such/list.txt",
@@ -142,8 +142,8 @@ def decompression_bomb(folder: Path) -> Path:
         ("parquet", without_the_column, "{path}: no column 'text'; the file has title, body", "as the text column"),
         ("wikipedia", entity_bomb, "{path}: ", ""),
         ("text", decompression_bomb, "{path}: ", ""),
-        ("wikipedia", truncated, "{path}: cut at byte ", "download or copy it again"),
-        ("wikipedia", cut_in_the_middle, "{path}: the XML is cut or malformed at line ", "download it again"),
+        ("wikipedia", truncated, "{path}: cut at byte ", "with `truncated: keep`"),
+        ("wikipedia", cut_in_the_middle, "{path}: cut at byte ", "with `truncated: keep`"),
         (
             "text",
             not_utf8,
@@ -176,7 +176,7 @@ def test_bad_data_ends_the_corpus(
 def test_a_corpus_too_small_for_the_vocabulary_ends_the_tokenizer(
     pretrace: Pretrace, project: Project, store: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "small.txt").write_text("A small text.\n\nAnother small text.\n")
+    (tmp_path / "small.txt").write_text("A small text, though long enough to be kept by the cleaning.\n")
     path = f"recipe.corpus.sources.0.path={tmp_path / 'small.txt'}"
     code, sentence = fails(pretrace, "run", project.config, f"run.store={store}", path)
     assert code == DATA

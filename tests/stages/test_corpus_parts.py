@@ -154,3 +154,13 @@ def test_two_recipes_that_differ_in_the_list_alone_share_their_readings(
     assert first.key != second.key
     changed = [name for name, digest in files_of(first).items() if files_of(second)[name] != digest]
     assert len(changed) == 1
+
+
+def test_a_corpus_of_which_nothing_is_kept_says_why(workshop: Workshop) -> None:
+    sources = workshop.write({"a.txt": ["Short.", "Also short."]})
+    step = workshop.plan(sources, corpus={"cleaning": {"minimum_words": 5}})["corpus"]
+    with pytest.raises(
+        DataError,
+        match=r"^recipe\.corpus: every document was left out \(length: shorter than 5 words: 2\); change these",
+    ):
+        workshop.make(step)

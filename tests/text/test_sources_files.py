@@ -2,6 +2,7 @@ import bz2
 import gzip
 import io
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -281,3 +282,9 @@ def test_naming_the_sources_loads_no_parser() -> None:
 def test_every_source_has_one_line_of_summary() -> None:
     assert {"wikipedia", "books", "text", "jsonl", "parquet"} <= set(SOURCES)
     assert all(source.summary and "\n" not in source.summary for source in SOURCES.values())
+
+
+def test_a_cut_file_is_told_whole_by_a_worker(tmp_path: Path) -> None:
+    error = CutError(tmp_path / "a.gz", 12, "in the middle of a stream")
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), again.byte) == (CutError, str(error), 12)

@@ -10,6 +10,11 @@ class CutError(DataError):
 
     def __init__(self, path: Path, byte: int, where: str) -> None:
         self.byte = byte
+        self._given = (path, byte, where)
         super().__init__(
             f"{path}: cut at byte {byte}, {where}; download or copy it again, or keep what is there with `truncated: keep`"
         )
+
+    def __reduce__(self) -> tuple[type["CutError"], tuple[Path, int, str]]:
+        """Travel from a worker whole: an exception is otherwise made anew from its sentence alone."""
+        return type(self), self._given
