@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -13,45 +14,6 @@ from pipeline.core.errors import DataError
 
 ROWS_PER_BATCH = 1024
 """Fixed, because batch borders are part of the bytes."""
-
-
-class Writer:
-    """Writes rows one by one to an Arrow IPC file, a batch in memory at a time."""
-
-    def __init__(
-        self, path: Path, schema: pa.Schema, *, codec: Literal["zstd"] | None, batch: int = ROWS_PER_BATCH
-    ) -> None:
-        self.count = 0
-        self._schema = schema
-        self._batch = batch
-        self._rows: list[dict[str, Any]] = []
-        self._sink = pa.OSFile(str(path), "wb")
-        self._writer = pa.ipc.new_file(self._sink, schema, options=pa.ipc.IpcWriteOptions(compression=codec))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                self._flush()
-            self._writer.close()
-        finally:
-            self._sink.close()
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Write one row."""
-        self._rows.append(row)
-        self.count += 1
-        if len(self._rows) == self._batch:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._rows:
-            self._writer.write_batch(pa.RecordBatch.from_pylist(self._rows, schema=self._schema))
-            self._rows.clear()
 
 
 class BatchWriter:
@@ -101,10 +63,11 @@ class BatchWriter:
 
 def write_rows(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]], *, codec: Literal["zstd"] | None) -> int:
     """Write rows as an Arrow IPC file and return how many there were."""
-    with Writer(path, schema, codec=codec) as writer:
-        for row in rows:
-            writer.add(row)
-    return writer.count
+    left = iter(rows)
+    with BatchWriter(path, schema, codec=codec, target_bytes=1) as writer:
+        while some := list(islice(left, ROWS_PER_BATCH)):
+            writer.add(pa.RecordBatch.from_pylist(some, schema=schema))
+    return writer.rows
 
 
 def write_table(path: Path, table: pa.Table, *, codec: Literal["zstd"] | None) -> int:
