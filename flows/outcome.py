@@ -6,9 +6,9 @@ from typing import Any, Literal, cast
 
 from rich.table import Table
 
-from pipeline.config import Run
 from pipeline.core.store import Artifact
 from pipeline.core.tracking import without_password
+from pipeline.running import Run
 
 GRAMS = 1000.0
 

@@ -18,11 +18,12 @@ from prefect.states import Completed
 from cluster.ray_compute import RayCompute
 from flows.outcome import Outcome
 from flows.planning import plan_in
-from pipeline.config import PipelineConfig, Run
+from pipeline.config import PipelineConfig
 from pipeline.core.progress import Progress, Quiet
 from pipeline.core.stage import Step, materialize
 from pipeline.core.store import Store
 from pipeline.core.tracking import MlflowRecorder
+from pipeline.running import Run
 
 PROGRESS: ContextVar[Progress] = ContextVar("PROGRESS", default=Quiet())  # noqa: B039 - Quiet has no state
 """Where the running process shows progress: set by the command line, quiet elsewhere."""

@@ -6,7 +6,7 @@ never hashed. A YAML file holds either root or both; files are laid over the def
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,7 @@ from pipeline.core.layers import read_tree, validated
 from pipeline.core.section import OneOf, Place, Section
 from pipeline.model.shape import SIZES, Shape
 from pipeline.objectives import OBJECTIVES
+from pipeline.running import Run
 from pipeline.tasks import TASKS
 from pipeline.text.cleaning import STEPS
 from pipeline.text.sources import SOURCES
@@ -133,6 +134,8 @@ class MaskingConfig(Section):
 class ModelConfig(Section):
     """The encoder's shape: a named size, any part of which can be overridden."""
 
+    architecture: Literal["bert", "modern"] = "bert"
+    """bert: Devlin et al. 2019; modern: pre-norm, rotary positions, GeGLU, no biases (ModernBERT, Warner et al. 2024)."""
     size: Annotated[str, OneOf(SIZES)] = "base"
     """tiny 2x128, mini 4x256, small 4x512, medium 8x512, base 12x768, large 24x1024."""
     layers: Count | None = None
@@ -159,6 +162,7 @@ class ModelConfig(Section):
             max_positions=self.max_positions,
             dropout=self.dropout,
             initializer_range=self.initializer_range,
+            architecture=self.architecture,
         )
 
 
@@ -171,15 +175,33 @@ class PhaseConfig(Section):
     """Optimizer steps."""
     global_batch: Count = 256
     """Sequences an optimizer step, over all ranks."""
+    first_batch: Count | None = None
+    """Sequences of the phase's first step, where the batch grows; it grows evenly over `batch_warmup_steps`."""
+    batch_warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps until the batch has grown from `first_batch` to `global_batch`."""
 
 
 class PretrainConfig(Section):
     """Examples to weights; the defaults are the paper's (Devlin et al. 2019, A.2)."""
 
+    optimizer: Literal["adamw", "lamb", "stableadamw", "muon"] = "adamw"
+    """How gradients become updates; README has a table of them."""
     learning_rate: Positive = 1e-4
-    """Peak learning rate of AdamW."""
+    """Peak learning rate."""
+    matrix_learning_rate: Positive = 0.02
+    """For muon: peak learning rate of the weight matrices of the layers; all else takes `learning_rate` by AdamW."""
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """How slowly the mean of the gradients moves."""
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """How slowly the mean of their squares moves."""
+    eps: Positive = 1e-6
+    """Added to the root of the mean of squares."""
+    schedule: Literal["linear", "cosine", "wsd"] = "linear"
+    """The learning rate after warm-up: straight to zero, half a cosine to zero, or stable and then down (`decay_steps`)."""
     warmup_steps: Annotated[int, Field(ge=0)] = 10_000
-    """Steps of linear warm-up; then linear decay to zero."""
+    """Steps of linear warm-up to the peak."""
+    decay_steps: Count | None = None
+    """For wsd: the last steps, in which the rate falls to zero; a tenth of all unless given."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """Decoupled weight decay, not on biases and LayerNorm."""
     clip: Positive = 1.0
@@ -237,42 +259,6 @@ class Recipe(Section):
         for problem in (*_too_long(self), *_odd_heads(self), *_odd_objectives(self), *_odd_bands(self)):
             raise ValueError(problem)
         return self
-
-
-class Run(Section):
-    """How and where: nothing here changes the data, or the weights beyond summation order and dropout's draws."""
-
-    store: str = "store"
-    """The folder that holds every artifact; on a cluster, on a file system that all hosts see."""
-    ray_address: str | None = None
-    """A Ray cluster to join, as host:port; none starts an embedded Ray on this machine."""
-    workers: Count = 2
-    """How many items of a data stage run at once."""
-    ranks: Count = 2
-    """How many processes train together."""
-    device: Literal["cpu", "cuda"] = "cpu"
-    """Where ranks compute: gloo on cpu, NCCL on cuda with one GPU a rank."""
-    micro_batch: Count = 32
-    """Sequences a rank passes through the model at once; larger is faster until memory ends."""
-    zero_stage: Annotated[int, Field(ge=0, le=3)] = 2
-    """What DeepSpeed spreads over ranks: 0 nothing, 1 moments, 2 gradients too, 3 weights too."""
-    offload: Literal["none", "optimizer", "parameters"] = "none"
-    """What is kept in host memory instead of the GPU's."""
-    checkpoint_steps: Count = 200
-    """Steps between checkpoints: what a killed run can lose."""
-    keep_checkpoints: Count = 2
-    """How many checkpoints are kept while training."""
-    max_failures: Annotated[int, Field(ge=0)] = 2
-    """How often the ranks of a stage are started again by themselves before the stage fails."""
-    tracking_uri: str | None = None
-    """An MLflow server; none keeps the record in a SQLite file in the store."""
-    country: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "USA"
-    """Whose electricity is used, as an ISO 3166 code of three letters: emissions depend on it."""
-
-    def training(self) -> dict[str, Any]:
-        """Give the settings that a rank needs; see `pipeline.training.order.Running`."""
-        names = ("micro_batch", "zero_stage", "offload", "checkpoint_steps", "keep_checkpoints", "device")
-        return {name: getattr(self, name) for name in names}
 
 
 class PipelineConfig(Section):

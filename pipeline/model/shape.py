@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pipeline.core.errors import DataError
 
@@ -24,6 +25,7 @@ class Shape:
     dropout: float = 0.1
     layer_norm_eps: float = 1e-12
     initializer_range: float = 0.02
+    architecture: Literal["bert", "modern"] = "bert"
 
     @property
     def intermediate(self) -> int:

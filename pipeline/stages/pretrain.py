@@ -56,8 +56,17 @@ def _order(cfg: PretrainSlice, ctx: Context) -> "Order":
             tokenizer=str(folder),
         ),
         phases=_phases(cfg, ctx),
-        optimizer=Optimizer(learning_rate=cfg.learning_rate, weight_decay=cfg.weight_decay, clip=cfg.clip),
-        schedule=Schedule(warmup_steps=cfg.warmup_steps),
+        optimizer=Optimizer(
+            name=cfg.optimizer,
+            learning_rate=cfg.learning_rate,
+            matrix_learning_rate=cfg.matrix_learning_rate,
+            beta1=cfg.beta1,
+            beta2=cfg.beta2,
+            eps=cfg.eps,
+            weight_decay=cfg.weight_decay,
+            clip=cfg.clip,
+        ),
+        schedule=Schedule(name=cfg.schedule, warmup_steps=cfg.warmup_steps, decay_steps=cfg.decay_steps),
         precision=cfg.precision,
         evaluate_every=cfg.evaluate_every,
         run=Running(**ctx.run.training()),
@@ -74,6 +83,8 @@ def _phases(cfg: PretrainSlice, ctx: Context) -> "tuple[Phase, ...]":
             sequence_length=phase.sequence_length,
             steps=phase.steps,
             global_batch=phase.global_batch,
+            first_batch=phase.first_batch,
+            batch_warmup_steps=phase.batch_warmup_steps,
         )
         for phase in cfg.phases
     )

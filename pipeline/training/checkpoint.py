@@ -18,7 +18,7 @@ from torch import Tensor
 from pipeline.core.files import sha256_of, sync_folder, write_json
 from pipeline.model.tensors import save_tensors
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,7 @@ class State:
     updates: int  # that the optimizer has made; not the step where an update was skipped
     loss_scale: dict[str, float]  # of fp16; empty otherwise
     weights: dict[str, Tensor]
-    first_moments: dict[str, Tensor]
-    second_moments: dict[str, Tensor]
+    moments: dict[str, dict[str, Tensor]]  # the optimizer's word for one, e.g. exp_avg -> parameter -> tensor
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,8 @@ class Checkpoint:
     def load(self) -> State:
         """Read the tensors."""
         named = json.loads((self.folder / "checkpoint.json").read_text())
-        weights, first, second = (load_file(self.folder / f"{kind}.safetensors") for kind in _KINDS)
-        return State(named["updates"], named["loss_scale"], weights, first, second)
+        weights, *moments = (load_file(self.folder / f"{kind}.safetensors") for kind in ("weights", *named["moments"]))
+        return State(named["updates"], named["loss_scale"], weights, dict(zip(named["moments"], moments, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -53,9 +52,6 @@ class Found:
 
     checkpoint: Checkpoint | None
     rejected: tuple[str, ...]
-
-
-_KINDS = ("weights", "first_moments", "second_moments")
 
 
 class _UnusableError(Exception):
@@ -68,14 +64,15 @@ def write(work: Path, state: State, *, step: int, order: str, keep: int) -> Path
     draft, folder = parent / f".draft-{step:08d}", parent / f"step-{step:08d}"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    for kind in _KINDS:
-        save_tensors(getattr(state, kind), draft / f"{kind}.safetensors")
+    for kind, tensors in {"weights": state.weights, **state.moments}.items():
+        save_tensors(tensors, draft / f"{kind}.safetensors")
     named = {
         "format": FORMAT,
         "step": step,
         "order": order,
         "updates": state.updates,
         "loss_scale": state.loss_scale,
+        "moments": sorted(state.moments),
         "files": {path.name: _describe(path) for path in sorted(draft.iterdir())},
     }
     for path in draft.iterdir():

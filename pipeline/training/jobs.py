@@ -17,8 +17,9 @@ from pipeline.model.heads import PairHead
 from pipeline.model.huggingface import CLASSIFICATION
 from pipeline.objectives import OBJECTIVES, Objective
 from pipeline.tables import Next
-from pipeline.training.batches import NOTHING, Ints, Masks, Padded, Rows, Sampler, static_masks
+from pipeline.training.batches import NOTHING, Ints, Masks, Padded, Rows, static_masks
 from pipeline.training.order import Classification, Masking, Order, Phase
+from pipeline.training.sampler import Sampler
 
 
 @dataclass(frozen=True)

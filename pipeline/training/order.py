@@ -39,6 +39,8 @@ class Phase:
     sequence_length: int
     steps: int
     global_batch: int  # sequences
+    first_batch: int | None = None  # sequences of the first step, where the batch grows
+    batch_warmup_steps: int = 0  # until it has grown to global_batch
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,11 @@ class Classification:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """AdamW as for BERT: no weight decay on biases and LayerNorm. Source: Devlin et al. 2019, appendix A.2."""
+    """How gradients become updates; no weight decay on biases and norms. Defaults: Devlin et al. 2019, appendix A.2."""
 
     learning_rate: float  # peak
-    name: Literal["adamw"] = "adamw"
+    name: Literal["adamw", "lamb", "stableadamw", "muon"] = "adamw"
+    matrix_learning_rate: float = 0.02  # muon: peak for the weight matrices of the layers
     beta1: float = 0.9
     beta2: float = 0.999
     eps: float = 1e-6  # as google-research/bert optimization.py
@@ -68,10 +71,11 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Linear warm-up to the peak, then linear decay to zero at the last step of the last phase."""
+    """Linear warm-up to the peak, then down to zero at the last step of the last phase."""
 
     warmup_steps: int
-    name: Literal["linear"] = "linear"
+    name: Literal["linear", "cosine", "wsd"] = "linear"
+    decay_steps: int | None = None  # wsd: the last steps, in which the rate falls; None: a tenth of all
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,11 @@ class Running:
     checkpoint_seconds: float | None = None
     keep_checkpoints: int = 2
     device: Literal["cpu", "cuda"] = "cpu"
+    attention: Literal["auto", "padded", "varlen"] = "auto"
+    compile: bool = False
+    recompute: bool = False
+    spike_nats: float | None = None  # above the median of the last steps' losses
+    max_rewinds: int = 3
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,6 @@ from pipeline.training.checkpoint import State
 from pipeline.training.order import Optimizer, Precision, Running
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
-Kinds = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]
-"""Weights, first moments, second moments by the parameter's name."""
 _WAIT = timedelta(minutes=30)
 """For ranks that wait while another one works alone, e.g. writes a checkpoint."""
 
@@ -160,13 +158,14 @@ class Engine:
 
     def gather(self) -> State | None:
         """Collect the full state on rank 0 (None elsewhere); every rank must call it."""
-        kinds: Kinds = ({}, {}, {})
+        weights: dict[str, Tensor] = {}
+        moments: dict[str, dict[str, Tensor]] = {key: {} for key in _MOMENTS}
         for name, parameter in self._engine.module.named_parameters():
-            for kind, key in zip(kinds, (None, *_MOMENTS), strict=True):
+            for key, kind in [(None, weights), *moments.items()]:
                 full = self._full(parameter, key)
                 if self.ranks.rank == 0:
                     kind[name] = full.detach().to("cpu", torch.float32, copy=True).contiguous()
-        return State(self._updates(), self._loss_scale(), *kinds) if self.ranks.rank == 0 else None
+        return State(self._updates(), self._loss_scale(), weights, moments) if self.ranks.rank == 0 else None
 
     def close(self) -> None:
         """Take the hooks off the module and let go of the buffers."""
@@ -203,8 +202,8 @@ class Engine:
     def _scatter(self, state: State) -> None:
         for name, parameter in self._engine.module.named_parameters():
             self._place(parameter, state.weights[name], None)
-            self._place(parameter, state.first_moments[name], _MOMENTS[0])
-            self._place(parameter, state.second_moments[name], _MOMENTS[1])
+            for key, tensors in state.moments.items():
+                self._place(parameter, tensors[name], key)
         scaler = getattr(self._engine.optimizer, "loss_scaler", None)
         for name, value in state.loss_scale.items():
             setattr(scaler, name, type(getattr(scaler, name))(value))
@@ -264,17 +263,14 @@ def _share(module: nn.Module, state: State | None, ranks: Ranks) -> State | None
     outline = ranks.agree(None if state is None else (state.updates, state.loss_scale))
     if outline is None:
         return None
-    kinds: Kinds = ({}, {}, {})
+    weights: dict[str, Tensor] = {}
+    moments: dict[str, dict[str, Tensor]] = {key: {} for key in _MOMENTS}
     for name, parameter in module.named_parameters():
-        for at, kind in enumerate(kinds):
-            full = torch.empty(parameter.shape) if state is None else _kinds(state)[at][name]
-            kind[name] = _broadcast(full, ranks)
-        parameter.data.copy_(kinds[0][name])
-    return State(outline[0], outline[1], *kinds)
-
-
-def _kinds(state: State) -> Kinds:
-    return state.weights, state.first_moments, state.second_moments
+        for key, kind in [(None, weights), *moments.items()]:
+            given = state and (state.weights if key is None else state.moments[key])
+            kind[name] = _broadcast(given[name] if given else torch.empty(parameter.shape), ranks)
+        parameter.data.copy_(weights[name])
+    return State(outline[0], outline[1], weights, moments)
 
 
 def _broadcast(full: Tensor, ranks: Ranks) -> Tensor:

@@ -15,9 +15,10 @@ from pipeline.core.arrow import write_table
 from pipeline.core.errors import DataError
 from pipeline.tables import Next, examples_schema
 from pipeline.text.vocab import SPECIALS, save, wordpiece
-from pipeline.training.batches import NOTHING, Loader, Masks, MicroBatch, Rows, Sampler, deal, static_masks
+from pipeline.training.batches import NOTHING, Loader, Masks, MicroBatch, Rows, deal, static_masks
 from pipeline.training.jobs import job_of
 from pipeline.training.order import Masking, Order
+from pipeline.training.sampler import Sampler
 from tests.training.conftest import LONGEST, SPECIAL, VOCABULARY, write_examples
 
 CPU = torch.device("cpu")

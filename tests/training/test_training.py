@@ -70,13 +70,13 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
     undisturbed = _run(launch, moved(order, tmp_path / "a"))
     killed = moved(order, tmp_path / "b")
     launch(killed, death=("pipeline.training.zero.Engine.update", 6))
-    path = Path(killed.work) / "checkpoints" / "step-00000004" / "second_moments.safetensors"
+    path = Path(killed.work) / "checkpoints" / "step-00000004" / "exp_avg_sq.safetensors"
     _harm(path, harm)
     _run(launch, killed)
     last = json.loads((Path(killed.work) / "attempts.jsonl").read_text().splitlines()[-1])
     assert last["resumed_at_step"] == 2
     assert "step-00000004: " in last["rejected"][0]
-    assert "second_moments.safetensors" in last["rejected"][0]
+    assert "exp_avg_sq.safetensors" in last["rejected"][0]
     assert _digests(killed) == _digests(undisturbed)
 
 

@@ -1,0 +1,38 @@
+"""Which rows make global batch number s: a pure function of (seed, phase, s), not of ranks, micro-batches or restarts.
+
+Position p of a phase is row `permutation of epoch p // N` [p % N]. Letters: N rows of all files, B rows of a batch.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.seeds import rng
+
+Ints = NDArray[np.int64]
+
+
+class Sampler:
+    """Chooses the rows of global batch number s; every row exactly once an epoch."""
+
+    def __init__(self, rows: int, batch: int, seed: int, *names: str | int, epochs: int | None = None) -> None:
+        self._rows, self._batch, self._seed, self._names = rows, batch, seed, names
+        self._end = None if epochs is None else rows * epochs
+        self._permutations: dict[int, Ints] = {}
+
+    def take(self, number: int) -> tuple[Ints, Ints]:
+        """Return rows_B and the epoch each is drawn in; the last batch of a bounded number of epochs may be smaller."""
+        begin = number * self._batch
+        end = begin + self._batch if self._end is None else min(begin + self._batch, self._end)
+        epochs_B, at_B = np.divmod(np.arange(begin, end), self._rows)
+        rows_B = np.empty(len(at_B), np.int64)
+        wanted = np.unique(epochs_B).tolist()
+        for epoch in wanted:
+            here = epochs_B == epoch
+            rows_B[here] = self._permutation(epoch)[at_B[here]]
+        self._permutations = {epoch: self._permutations[epoch] for epoch in wanted}
+        return rows_B, epochs_B
+
+    def _permutation(self, epoch: int) -> Ints:
+        if epoch not in self._permutations:
+            self._permutations[epoch] = rng(self._seed, "order", *self._names, epoch).permutation(self._rows)
+        return self._permutations[epoch]
