@@ -28,7 +28,7 @@ LEVELS = (
     ("cluster",),
     ("pipeline.plan",),
     ("pipeline.stages", "pipeline.outside"),
-    ("pipeline.config",),
+    ("pipeline.config", "pipeline.running"),
     (
         "pipeline.text",
         "pipeline.objectives",
