@@ -83,13 +83,13 @@ def findings(outcomes: Sequence[Outcome]) -> list[str]:
     for outcome in outcomes:
         facts = outcome.artifact.manifest["facts"]
         if outcome.artifact.label == "pretrain":
-            lines.append(_pretrained(facts))
+            lines += [f"pretrain: loss {facts['curve']}", _pretrained(facts)]
         if outcome.artifact.label == "finetune":
             lines.append(_finetuned(outcome.name, facts))
     return lines
 
 
-def _pretrained(facts: dict[str, float]) -> str:
+def _pretrained(facts: dict[str, Any]) -> str:
     if "held_out_mlm_loss" not in facts:
         return "pretrain: no held-out MLM loss; recipe.examples.held_out_fraction held no document out"
     loss, entropy = facts["held_out_mlm_loss"], facts["unigram_entropy_nats"]

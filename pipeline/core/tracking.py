@@ -9,10 +9,10 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from pipeline.core.errors import ConfigError
@@ -20,7 +20,13 @@ from pipeline.core.files import read_json, write_json
 from pipeline.core.fingerprint import key_of
 from pipeline.core.store import Artifact, Named
 
+T = TypeVar("T")
+LOG = logging.getLogger("pretrace")
+
 SEND_SECONDS = 5.0
+PATIENCE_SECONDS = 300.0
+RETRY_SECONDS = 2.0
+"""How long a stage that begins waits for a server that answered this flow run before, and how often it asks."""
 METRICS_A_CALL = 900
 """MLflow takes at most 1000 metrics a call."""
 PARAMS_A_CALL = 100
@@ -89,7 +95,8 @@ class MlflowRecorder:
     def stage(self, step: Named, inputs: Mapping[str, Artifact], work: Path) -> Iterator[Track]:
         """Record one attempt at one stage in its own run; a resumed stage goes on in the run it had."""
         with self._answering():
-            run_id = self._resume(work) or self._start(step, inputs, work)
+            run_id = self._patiently(lambda: self._resume(work) or self._start(step, work))
+            self._patiently(lambda: self._describe(run_id, step, inputs))
         track = MlflowTrack(self._client, self.uri, run_id, work / "metrics.jsonl")
         status = "FAILED"
         try:
@@ -110,29 +117,48 @@ class MlflowRecorder:
                 f"run.tracking_uri={without_password(self.uri)}: does not answer ({reason}); start it or name another"
             ) from error
 
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """Ask again until the server answers: it did when the flow run began, so it is away for a while."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return ask()
+            except _trouble() as error:
+                if time.monotonic() > deadline:
+                    raise
+                LOG.warning("tracking is away, the stage waits for it: %s", str(error).splitlines()[0])
+                time.sleep(RETRY_SECONDS)
+
     def _resume(self, work: Path) -> str | None:
         note = work / "mlflow.json"
         known = read_json(note) if note.exists() else {}
         if known.get("uri") != without_password(self.uri):
             return None
-        with contextlib.suppress(_missing()):
+        try:
             self._client.update_run(known["run_id"], status="RUNNING")
             self._client.set_tag(known["run_id"], "mlflow.parentRunId", self._parent)
-            return str(known["run_id"])
-        return None
+        except _missing() as error:
+            if not _unknown(error):
+                raise
+            return None  # deleted, or another database at the same place
+        return str(known["run_id"])
 
-    def _start(self, step: Named, inputs: Mapping[str, Artifact], work: Path) -> str:
-        from mlflow.entities import Param
-
+    def _start(self, step: Named, work: Path) -> str:
         tags = {"mlflow.parentRunId": self._parent, "pretrace.key": step.key, "pretrace.stage": step.label}
-        tags |= {f"pretrace.input.{role}": f"{artifact.label}/{artifact.key}" for role, artifact in inputs.items()}
         run_id = str(self._client.create_run(self.experiment_id, tags=tags, run_name=step.name).info.run_id)
         write_json(work / "mlflow.json", {"uri": without_password(self.uri), "run_id": run_id})
-        params = [Param(name, str(value)[:6000]) for name, value in flat(step.recipe["config"]).items()]
-        for at in range(0, len(params), PARAMS_A_CALL):
-            self._client.log_batch(run_id, params=params[at : at + PARAMS_A_CALL])
-        self._client.log_inputs(run_id, datasets=_datasets(step, inputs))
         return run_id
+
+    def _describe(self, run_id: str, step: Named, inputs: Mapping[str, Artifact]) -> None:
+        """Say what the stage is made from; saying it again, in a resumed run, changes nothing."""
+        from mlflow.entities import Param, RunTag
+
+        made_from = {f"pretrace.input.{role}": f"{artifact.label}/{artifact.key}" for role, artifact in inputs.items()}
+        tags = [RunTag(name, value) for name, value in made_from.items()]
+        params = [Param(name, str(value)[:6000]) for name, value in flat(step.recipe["config"]).items()]
+        for at in range(0, max(1, len(params)), PARAMS_A_CALL):
+            self._client.log_batch(run_id, params=params[at : at + PARAMS_A_CALL], tags=tags)
+        self._client.log_inputs(run_id, datasets=_datasets(step, inputs))
 
     def _row(self, stage: str, artifact: Artifact, how: str) -> None:
         run_id = artifact.manifest["made"].get("tracking", {}).get("run_id", "")
@@ -196,7 +222,7 @@ class MlflowTrack:
             try:
                 self._client.log_batch(self.run_id, metrics=_metrics(lines))
             except _trouble() as error:
-                logging.getLogger("pretrace").warning("tracking is away, figures are kept: %s", error)
+                LOG.warning("tracking is away, figures are kept: %s", str(error).splitlines()[0])
                 return False
             self._spool.sent(after)
         return True
@@ -336,6 +362,10 @@ def _missing() -> type[Exception]:
     from mlflow.exceptions import MlflowException
 
     return MlflowException
+
+
+def _unknown(error: Exception) -> bool:
+    return getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST"
 
 
 def _trouble() -> tuple[type[Exception], ...]:

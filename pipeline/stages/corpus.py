@@ -214,18 +214,23 @@ def _excluded(ctx: Context, readings: Sequence[Piece]) -> "Excluded":
 def _alike(
     cfg: CorpusConfig, ctx: Context, jobs: Sequence[ReadSpan], readings: Sequence[Piece], excluded: frozenset[str]
 ) -> frozenset[str]:
-    """Find near-duplicates of all readings; says which documents go, and adopts the list of them."""
+    """Find near-duplicates of all readings; says which documents go, and adopts the list of them.
+
+    No document goes for the sake of an excluded one: those are taken out of the comparison until none of them leads.
+    """
     if cfg.near_duplicates.mode == "keep":
         return frozenset()
-    found, removed = _compared(cfg, ctx, jobs, readings, ())
-    if leading := excluded.intersection(removed["kept"].to_pylist()):  # what was removed for them has to be kept
-        found, removed = _compared(cfg, ctx, jobs, readings, tuple(sorted(leading)))
+    without: frozenset[str] = frozenset()
+    found, removed = _compared(cfg, ctx, jobs, readings, without)
+    while excluded.intersection(kept := removed["kept"].to_pylist()):  # what goes for their sake has to stay
+        without |= excluded.intersection([*kept, *removed["removed"].to_pylist()])
+        found, removed = _compared(cfg, ctx, jobs, readings, without)
     adopt(found, NEAR, ctx.out / NEAR)
     return frozenset(map(str, removed["removed"]))
 
 
 def _compared(
-    cfg: CorpusConfig, ctx: Context, jobs: Sequence[ReadSpan], readings: Sequence[Piece], without: tuple[str, ...]
+    cfg: CorpusConfig, ctx: Context, jobs: Sequence[ReadSpan], readings: Sequence[Piece], without: frozenset[str]
 ) -> "tuple[Piece, pa.Table]":
     from pipeline.core.arrow import read_table
 
@@ -239,7 +244,7 @@ def _compared(
         signed=tuple(piece.file("signatures.arrow") for piece in signed),
         digests=tuple(piece.files["signatures.arrow"] for piece in signed),
         sources=tuple(job.place for job in jobs),
-        without=without,
+        without=tuple(sorted(without)),
         bands=near.bands,
         threshold=near.threshold,
     )

@@ -47,7 +47,7 @@ def finetune(cfg: FinetuneSlice, ctx: Context) -> Facts:
 
     Raises: DataError if a file of the task is malformed.
     """
-    from pipeline.training.follow import Follower
+    from pipeline.training.follow import Follower, Watched
 
     vocabulary = ctx.inputs["tokenizer"]
     job = EncodeRows(
@@ -60,8 +60,8 @@ def finetune(cfg: FinetuneSlice, ctx: Context) -> Facts:
     order = _order(cfg, ctx, rows)
     path = ctx.work / "order.json"
     order.write(path)
-    follower = Follower(ctx.work / "curve.jsonl", _steps(cfg, rows), ctx.track.metrics, ctx.show)
-    ctx.compute.gang(ENTRY, path, follower.poll)
+    watched = Watched(ctx.work, _steps(cfg, rows), order.shape, ctx.run.peak_tflops)
+    ctx.compute.gang(ENTRY, path, Follower(watched, ctx.track.metrics, ctx.show).poll)
     return _report(cfg, ctx, rows)
 
 

@@ -17,20 +17,26 @@ ENTRY = "pipeline.training.rank:train"
 
 @stage(version=1)
 def pretrain(cfg: PretrainSlice, ctx: Context) -> Facts:
-    """Pretrain an encoder: Hugging Face weights and config, curve.parquet (one row a step).
+    """Pretrain an encoder: Hugging Face weights and config, curve.parquet (one row a step), curve.png.
 
     Raises: DataError if the loss is no longer finite; ComputeError if ranks keep dying.
     """
-    from pipeline.training.follow import Follower
+    from pipeline.training.follow import Follower, Watched
+    from pipeline.training.picture import draw, spark
 
     order = _order(cfg, ctx)
     path = ctx.work / "order.json"
     order.write(path)
-    total = sum(phase.steps for phase in cfg.phases)
-    follower = Follower(ctx.work / "curve.jsonl", total, ctx.track.metrics, ctx.show)
-    ctx.compute.gang(ENTRY, path, follower.poll)
-    measured = read_json(ctx.work / "measured.json")
-    return {**read_json(ctx.out / "result.json"), "unigram_entropy_nats": _entropy(cfg, ctx), "measured": measured}
+    watched = Watched(ctx.work, sum(phase.steps for phase in cfg.phases), order.shape, ctx.run.peak_tflops)
+    ctx.compute.gang(ENTRY, path, Follower(watched, ctx.track.metrics, ctx.show).poll)
+    curve = ctx.out / "curve.parquet"
+    draw(curve, ctx.out / "curve.png", "pretraining")
+    return {
+        **read_json(ctx.out / "result.json"),
+        "curve": spark(curve),
+        "unigram_entropy_nats": _entropy(cfg, ctx),
+        "measured": read_json(ctx.work / "measured.json"),
+    }
 
 
 def _order(cfg: PretrainSlice, ctx: Context) -> "Order":

@@ -1,6 +1,34 @@
-"""How fast it goes, and how much of the machine that is."""
+"""How fast it goes, and how much of the machine that is: figures derived from the curve journal, off the hot path."""
+
+from collections.abc import Mapping, Sequence
 
 from pipeline.model.shape import Shape, flops_per_token
+
+PEAK_TFLOPS = {
+    "GB200": 2500.0,
+    "B200": 2250.0,
+    "H200": 989.0,
+    "H100 PCIe": 756.0,
+    "H100": 989.0,
+    "A100": 312.0,
+    "A30": 165.0,
+    "A10G": 70.0,
+    "A10": 125.0,
+    "L40S": 362.0,
+    "L40": 181.0,
+    "L4": 121.0,
+    "V100": 125.0,
+    "T4": 65.0,
+    "RTX 4090": 165.0,
+    "RTX 3090": 71.0,
+}
+"""Part of a device's name -> dense bf16 (before Ampere: fp16) operations a second / 10^12. Source: NVIDIA data sheets."""
+
+
+def peak_tflops(device: str) -> float | None:
+    """Return what a device can do by the table, the longest name first; None if it is not in it."""
+    found = [name for name in PEAK_TFLOPS if name.lower() in device.lower()]
+    return PEAK_TFLOPS[max(found, key=len)] if found else None
 
 
 def flop_utilisation(
@@ -10,7 +38,27 @@ def flop_utilisation(
     return tokens_per_second * flops_per_token(shape, attended=attended, predicted_share=predicted_share) / peak_flops
 
 
-def measured(lines: list[dict[str, float]]) -> dict[str, float]:
+def derived(line: Mapping[str, float], shape: Shape, peak_flops: float | None) -> dict[str, float]:
+    """Derive a step's rates and shares from its journal line; without a peak there is no utilisation."""
+    seconds, tokens = line["seconds"], line["tokens"]
+    if not seconds or not tokens:
+        return {}
+    rate = tokens / seconds
+    figures = {
+        "tokens_per_second": rate,
+        "examples_per_second": line["sequences"] / seconds,
+        "padding_share": 1.0 - tokens / line["cells"],
+        "data_share": line["data_seconds"] / seconds,
+    }
+    if peak_flops:
+        share = line["predicted"] / tokens
+        figures["flop_utilisation"] = flop_utilisation(
+            shape, tokens_per_second=rate, peak_flops=peak_flops, attended=line["attended"], predicted_share=share
+        )
+    return figures
+
+
+def measured(lines: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Sum up the wall clock of the curve journal's step lines; attempts that were thrown away are not in them."""
     seconds = sum(line["seconds"] for line in lines)
     tokens, cells = sum(line["tokens"] for line in lines), sum(line["cells"] for line in lines)
@@ -19,4 +67,6 @@ def measured(lines: list[dict[str, float]]) -> dict[str, float]:
         "tokens_per_second": tokens / seconds if seconds else 0.0,
         "data_share": sum(line["data_seconds"] for line in lines) / seconds if seconds else 0.0,
         "padding_share": 1.0 - tokens / cells if cells else 0.0,
+        "checkpoint_seconds": sum(line.get("checkpoint_seconds", 0.0) for line in lines),
+        "memory_bytes": max((line.get("memory_bytes", 0.0) for line in lines), default=0.0),
     }

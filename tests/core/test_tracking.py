@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.core import tracking
 from pipeline.core.errors import ConfigError
 from pipeline.core.files import read_json
 from pipeline.core.store import Store
@@ -72,6 +73,42 @@ def test_a_resumed_stage_goes_on_in_its_run_without_gaps_or_repeats(recorder: Ml
     assert history(recorder, first, "loss") == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]
 
 
+def test_a_stage_killed_before_it_was_described_is_described_when_resumed(
+    recorder: MlflowRecorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream = make(Store(tmp_path / "store").open(), Thing(label="corpus"))
+    recorder.begin("tiny", {})
+    with monkeypatch.context() as killed:
+        killed.setattr(recorder._client, "log_inputs", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            recorder.stage(Thing(seed=7), {"corpus": upstream}, tmp_path).__enter__()
+    for _ in range(2):
+        with recorder.stage(Thing(seed=7), {"corpus": upstream}, tmp_path) as track:
+            track.metrics(1, {"loss": 1.0})
+    run = client(recorder).get_run(track.where()["run_id"])
+    assert run.data.params == {"seed": "7"}
+    assert run.data.tags["pretrace.input.corpus"] == f"corpus/{upstream.key}"
+    assert [given.dataset.name for given in run.inputs.dataset_inputs] == ["corpus"]
+
+
+def test_a_stage_waits_for_a_server_that_is_away_when_it_begins(
+    recorder: MlflowRecorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder.begin("tiny", {})
+    create, calls = recorder._client.create_run, []
+
+    def away_twice(*given: Any, **named: Any) -> Any:
+        calls.append(1)
+        return create(*given, **named) if len(calls) > 2 else _away()
+
+    monkeypatch.setattr(tracking, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(recorder._client, "create_run", away_twice)
+    with recorder.stage(Thing(seed=8), {}, tmp_path) as track:
+        track.metrics(1, {"loss": 1.0})
+    assert len(calls) == 3
+    assert history(recorder, track.where()["run_id"], "loss") == [(1, 1.0)]
+
+
 def _die_after_three_steps(recorder: MlflowRecorder, step: Thing, work: Path) -> str:
     with contextlib.suppress(RuntimeError), recorder.stage(step, {}, work) as track:
         for at in (1, 2, 3):
@@ -127,6 +164,10 @@ def test_a_server_away_at_the_end_gets_everything_the_next_time(
     run = client(recorder).get_run(track.where()["run_id"])
     assert (run.data.metrics["loss"], run.data.metrics["vocab_size"]) == (1.0, 9.0)
     assert run.info.status == "FINISHED"
+
+
+def _killed(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def _away(*_: Any, **__: Any) -> None:

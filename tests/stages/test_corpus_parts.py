@@ -86,10 +86,10 @@ def test_the_two_books_of_both_archives_are_found_and_no_others(workshop: Worksh
     assert corpus.manifest["facts"]["dropped"]["near_duplicates: almost the same as a document that is kept"] == 2
 
 
-def almost(text: str) -> str:
-    """Change one word in the middle of a text."""
+def almost(text: str, part: int = 2) -> str:
+    """Change one word of a text: in the middle, or a third or quarter from its beginning."""
     words = text.split()
-    words[len(words) // 2] = "otherwise"
+    words[len(words) // part] = "otherwise"
     return " ".join(words)
 
 
@@ -103,6 +103,18 @@ def test_when_the_document_kept_of_a_cluster_is_excluded_another_takes_its_place
     (tmp_path / "list").write_text("a.txt:3\n", encoding="utf-8")  # the second document: titles count lines
     after = workshop.make(workshop.plan(sources, corpus={"exclude": str(tmp_path / "list")})["corpus"])
     assert {row["title"] for row in rows(after)} == titles - {"a.txt:3"} | {"b.txt:1"}
+
+
+def test_however_many_of_a_cluster_are_excluded_one_of_the_others_stays(
+    workshop: Workshop, news: list[str], tmp_path: Path
+) -> None:
+    first, second, third = news[1], almost(news[1]), almost(news[1], 3)[:-10]  # the longest leads
+    sources = workshop.write({"a.txt": [first, second, third, news[7]]})
+    assert len(rows(workshop.make(workshop.plan(sources)["corpus"]))) == 2
+    for excluded, left in (("a.txt:1", "a.txt:3"), ("a.txt:1\na.txt:3", "a.txt:5"), ("a.txt:3", "a.txt:1")):
+        (tmp_path / "list").write_text(excluded + "\n", encoding="utf-8")
+        after = workshop.make(workshop.plan(sources, corpus={"exclude": str(tmp_path / "list")})["corpus"])
+        assert {row["title"] for row in rows(after)} == {left, "a.txt:7"}
 
 
 def test_near_duplicates_can_be_kept(workshop: Workshop, news: list[str]) -> None:
