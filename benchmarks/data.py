@@ -17,15 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from types import SimpleNamespace
 from typing import Any
+
+from data_making import forget, make
+from data_phases import phases_child
 
 os.environ["RAYON_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ["ARROW_NUM_THREADS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -115,87 +114,6 @@ def write_documents(folder: Path) -> float:
     return size / MEGA
 
 
-def recipe(folder: Path, **corpus: Any) -> Any:
-    """Give the recipe that all parts share: Google's vocabulary, length 128, static masks, one pass."""
-    from pipeline.config import Recipe
-
-    sources = corpus.pop("sources", None) or [
-        {"kind": "books", "path": str(folder / "raw" / "books")},
-        {"kind": "csv", "path": str(folder / "raw" / "*.tsv"), "text_column": "abstract", "name": "abstracts"},
-    ]
-    return Recipe.model_validate(
-        {
-            "corpus": {"sources": sources, "shards": 8, "max_bad_fraction": 1.0, **corpus},
-            "tokenizer": {"path": str(folder / "vocab.txt")},
-            "masking": {"mode": "static"},
-            "phases": [{"sequence_length": 128, "steps": 1, "global_batch": 2}],
-        }
-    )
-
-
-class Alone:
-    """A place where work runs in this process, one item after another."""
-
-    def map(self, fn: Any, items: Sequence[Any], folders: Sequence[Path], done: Callable[[int], None]) -> list[Any]:
-        """Make every item."""
-        from pipeline.core.compute import in_turn
-
-        return in_turn(fn, items, folders, done)
-
-    def gang(self, entry: str, order: Path, watch: Callable[[], None]) -> None:
-        """Refuse: nothing is trained here."""
-        raise NotImplementedError
-
-    def ranks(self) -> int:
-        """Give one."""
-        return 1
-
-
-class Unrecorded:
-    """Takes the record's place."""
-
-    complete = True
-
-    @contextmanager
-    def stage(self, step: Any, inputs: Mapping[str, Any], work: Path) -> Iterator["Unrecorded"]:
-        """Record nothing."""
-        yield self
-
-    def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Record nothing."""
-
-    def where(self) -> dict[str, str]:
-        """Give nowhere."""
-        return {}
-
-    def made(self, artifact: Any) -> None:
-        """Record nothing."""
-
-
-def forget(folder: Path, store: str, names: Sequence[str]) -> None:
-    """Throw away what was made of some stages, pieces too."""
-    for name in names:
-        shutil.rmtree(folder / store / name, ignore_errors=True)
-        shutil.rmtree(folder / store / "pieces" / name, ignore_errors=True)
-
-
-def make(folder: Path, store: str, names: Sequence[str], *, place: Any = None, **corpus: Any) -> Any:
-    """Make steps of the recipe into a store; returns the last artifact."""
-    from pipeline.core.files import Digests
-    from pipeline.core.progress import Quiet
-    from pipeline.core.stage import materialize
-    from pipeline.core.store import Store
-    from pipeline.plan import plan
-
-    opened = Store(folder / store).open()
-    made = None
-    for step in plan(recipe(folder, **corpus), Digests(folder / store / "digests.jsonl").describe):
-        if step.label in names:
-            run = SimpleNamespace(country="USA")
-            made, _ = materialize(step, opened, place or Alone(), Unrecorded(), Quiet(), run)
-    return made
-
-
 def child(what: str, folder: Path) -> dict[str, Any]:
     """Run a part of this script in a fresh process."""
     command = [sys.executable, __file__, "--child", what, str(folder)]
@@ -248,90 +166,17 @@ def peer_child(_: str, folder: Path) -> dict[str, float]:
     return {"seconds": seconds, "sentences_mb": round(size, 2)}
 
 
-def phases_child(_: str, folder: Path) -> dict[str, float]:
-    """Say where the time goes: CPU seconds within each kind of work, on the second time in a process."""
-    from pipeline.core import arrow, compute
-    from pipeline.objectives import making
-    from pipeline.stages import examples
-    from pipeline.text import alike, dedup, encode, reader, readings, sentences
-    from pipeline.text.sources import SOURCES
-
-    spent: Counter[str] = Counter()
-    for module, name, what in (
-        (reader, "clean", "clean"),
-        (sentences, "split_all", "split"),
-        (dedup, "identity", "name"),
-        (readings.Dealer, "add", "deal documents"),
-        (readings.Dealer, "__exit__", "deal documents"),
-        (readings, "gather", "gather shards"),
-        (alike, "sign", "near-duplicates"),
-        (alike, "compare", "near-duplicates"),
-        (encode.Gate, "choose", "try the encoder"),
-        (encode, "load", "load the tokenizer"),
-        (compute, "sha256_of", "hash files"),
-        (reader, "require_unchanged", "hash files"),
-        (encode, "encode_documents", "encode"),
-        (making.ExamplesFile, "_draw", "pair"),
-        (making, "mask_examples", "mask"),
-        (making.ExamplesFile, "_table", "lay out"),
-        (making.ExamplesFile, "_count", "lay out"),
-        (examples, "_shards", "shuffle and deal"),
-        (examples, "_deal", "shuffle and deal"),
-        (arrow.BatchWriter, "flush", "write"),
-    ):
-        setattr(module, name, timed(getattr(module, name), what, spent))
-    for kind, source in SOURCES.items():
-        SOURCES[kind] = replace(source, read=timed(source.read, "read", spent))
-    stages = ["corpus", "examples"]
-    make(folder, "phases", ["corpus", "tokenizer", "examples"])
-    forget(folder, "phases", stages)
-    spent.clear()
-    begin = time.process_time()
-    make(folder, "phases", stages)
-    spent["all the rest"] = time.process_time() - begin - sum(spent.values())
-    return dict(spent.most_common())
-
-
-RUNNING: list[str] = []
-"""What is being timed, outermost first: time within goes to the innermost."""
-
-
-def timed(work: Callable[..., Any], what: str, spent: Counter[str]) -> Callable[..., Any]:
-    """Note the CPU seconds within a function, also while what it yields is asked for, less those of others within it."""
-
-    def step(body: Callable[[], Any]) -> Any:
-        RUNNING.append(what)
-        begin = time.process_time()
-        try:
-            return body()
-        finally:
-            seconds = time.process_time() - begin
-            RUNNING.pop()
-            spent[what] += seconds
-            if RUNNING:
-                spent[RUNNING[-1]] -= seconds
-
-    def wrapped(*given: Any, **named: Any) -> Any:
-        made = step(lambda: work(*given, **named))
-        return _asked(made, step) if isinstance(made, Generator) else made
-
-    return wrapped
-
-
-def _asked(made: Iterator[Any], step: Callable[[Callable[[], Any]], Any]) -> Iterator[Any]:
-    end = object()
-    while (item := step(lambda: next(made, end))) is not end:
-        yield item
-
-
 def memory_child(what: str, folder: Path) -> dict[str, float]:
-    """Make one stage of a store of a size, and give the largest memory of the process in MB."""
-    stage, _, size = what.partition(",")
+    """Make one stage of a store of a size, and give the largest memory of the process in MB.
+
+    The copies of a book are near-duplicates: those are looked for in a store of their own, and kept for the later stages.
+    """
+    stage, mode, size = what.split(",")
     text = {
         "sources": [{"kind": "books", "path": str(folder / f"repeated-{size}")}],
-        "near_duplicates": {"mode": "keep"},
+        "near_duplicates": {"mode": mode},
     }
-    make(folder, f"memory-{size}", [stage], **text)
+    make(folder, f"memory-{mode}-{size}", [stage], **text)
     return {"mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
@@ -376,10 +221,11 @@ def part_memory(folder: Path) -> dict[str, Any]:
     figures = {}
     for size in (1, COPIES):
         repeat_books(folder, size)
+        figures[f"memory_corpus_near_duplicates_{size}x_mb"] = child(f"memory:corpus,remove,{size}", folder)["mb"]
         for stage in ("corpus", "tokenizer", "examples"):
-            figures[f"memory_{stage}_{size}x_mb"] = child(f"memory:{stage},{size}", folder)["mb"]
-        shutil.rmtree(folder / f"repeated-{size}")
-        shutil.rmtree(folder / f"memory-{size}")
+            figures[f"memory_{stage}_{size}x_mb"] = child(f"memory:{stage},keep,{size}", folder)["mb"]
+        for name in ("repeated", "memory-keep", "memory-remove"):
+            shutil.rmtree(folder / f"{name}-{size}")
     return figures
 
 

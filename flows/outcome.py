@@ -58,6 +58,9 @@ def funnel_of(facts: Mapping[str, Any]) -> Table:
         step, _, why = reason.partition(": ")
         table.add_row(f"-{count:,}", step, why)
     table.add_row(f"{facts['documents']:,}", "kept", "")
+    if clusters := facts["clusters"].get("largest"):
+        more = f"; near_duplicates.arrow lists all {facts['clusters']['count']:,} clusters"
+        table.caption = f"largest cluster: {clusters[0]['kept']} kept for {clusters[0]['documents_removed']:,}{more}"
     return table
 
 

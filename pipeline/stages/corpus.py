@@ -94,12 +94,14 @@ def corpus(cfg: CorpusConfig, ctx: Context) -> Facts:
     facts = _reading_facts(jobs, readings)
     _refuse_bad(facts, cfg)
     excluded = _excluded(ctx, readings)
-    alike = _alike(cfg, ctx, jobs, readings, excluded.ids)
+    removed = _alike(cfg, ctx, jobs, readings, excluded.ids)
+    alike = frozenset(map(str, removed["removed"].to_pylist())) if removed else frozenset()
     gathering = _shards(cfg, readings, excluded.ids, alike)
     shards = ctx.compute.map(gather_shard, gathering, key=GatherShard.what, what="shards")
     for at, shard in enumerate(shards):
         adopt(shard, "documents.arrow", ctx.out / "documents" / f"{at:05}.arrow")
     facts |= {"excluded_unmatched": list(excluded.unmatched), **_gathered_facts(shards, facts["dropped"])}
+    facts["clusters"] = _clusters(removed, readings)
     _refuse_empty(facts, len({job.file for job in jobs}))
     return facts
 
@@ -213,20 +215,29 @@ def _excluded(ctx: Context, readings: Sequence[Piece]) -> "Excluded":
 
 def _alike(
     cfg: CorpusConfig, ctx: Context, jobs: Sequence[ReadSpan], readings: Sequence[Piece], excluded: frozenset[str]
-) -> frozenset[str]:
-    """Find near-duplicates of all readings; says which documents go, and adopts the list of them.
+) -> "pa.Table | None":
+    """Find near-duplicates of all readings: adopts and returns the table of those that go; None if nobody asked.
 
     No document goes for the sake of an excluded one: those are taken out of the comparison until none of them leads.
     """
     if cfg.near_duplicates.mode == "keep":
-        return frozenset()
+        return None
     without: frozenset[str] = frozenset()
     found, removed = _compared(cfg, ctx, jobs, readings, without)
     while excluded.intersection(kept := removed["kept"].to_pylist()):  # what goes for their sake has to stay
         without |= excluded.intersection([*kept, *removed["removed"].to_pylist()])
         found, removed = _compared(cfg, ctx, jobs, readings, without)
     adopt(found, NEAR, ctx.out / NEAR)
-    return frozenset(map(str, removed["removed"]))
+    return removed
+
+
+def _clusters(removed: "pa.Table | None", readings: Sequence[Piece]) -> Facts:
+    """Describe which documents were removed as near-duplicates of which."""
+    from pipeline.core.arrow import read_table
+    from pipeline.text.near.report import report
+    from pipeline.text.readings import index_of
+
+    return report(removed, (read_table(index_of(reading.path)) for reading in readings)) if removed else {"count": 0}
 
 
 def _compared(

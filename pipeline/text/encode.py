@@ -91,14 +91,6 @@ def token_type(vocab_size: int) -> np.dtype[np.unsignedinteger[Any]]:
     return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
 
 
-def choose(folder: Path, sample: Sequence[str]) -> Choice:
-    """Choose the fastest encoder that gives the ids of the library on a sample of the text and on hostile strings.
-
-    Raises: DataError if the folder holds no tokenizer.
-    """
-    return Gate(load(folder)).choose(sample)
-
-
 Candidate = Callable[[Tokenizer], Encoder | None]
 """Makes an encoder for a tokenizer; None if it is not meant for it."""
 

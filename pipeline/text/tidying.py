@@ -26,6 +26,21 @@ def tidied(coded: bytes, texts: int) -> bytes | None:
     return out_B[: _single_spaced(coded, out_B)].tobytes()
 
 
+def unspaced(coded: bytes) -> memoryview:
+    """Leave the spaces out of a text."""
+    out_B = np.empty(len(coded), np.uint8)
+    return out_B[: _unspaced(np.frombuffer(coded, np.uint8), out_B)].data
+
+
+@kernel
+def _unspaced(coded_B: Bytes, out_B: Bytes) -> int:
+    made = 0
+    for byte in coded_B:
+        out_B[made] = byte
+        made += byte != SPACE
+    return made
+
+
 @kernel
 def _state(coded: bytes, borders: int) -> int:
     odd = spaced = False

@@ -33,7 +33,7 @@ def test_the_table_says_of_each_stage_what_became_of_it_and_what_it_cost() -> No
 
 def test_the_funnel_of_a_corpus_adds_up() -> None:
     dropped = {"duplicates: the same text as a document of books": 3, "length: shorter than 10 words": 1200}
-    facts = {"read": 2003, "empty": 2, "skipped": 1, "documents": 2000, "dropped": dropped}
+    facts = {"read": 2003, "empty": 2, "skipped": 1, "documents": 2000, "dropped": dropped, "clusters": {"count": 0}}
     console = Console(width=120)
     with console.capture() as capture:
         console.print(funnel_of(facts))

@@ -14,7 +14,7 @@ from pipeline.objectives import nsp
 from pipeline.objectives.nsp import pairs
 from pipeline.objectives.segments import Examples
 from pipeline.tables import Next
-from pipeline.text.encode import Encoded, choose, encode_documents
+from pipeline.text.encode import Encoded, Gate, encode_documents, load
 from pipeline.text.vocab import save, wordpiece
 from tests.objectives.conftest import CLS, SEP, documents, keys, numbered, row_of, rows, segments, stretches, tokens
 
@@ -158,7 +158,7 @@ def encode(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
     lines = (shared_data / "oracle/bert-base-uncased-vocab/vocab.txt").read_text(encoding="utf-8").splitlines()
     folder = tmp_path_factory.mktemp("tokenizer")
     save(wordpiece(lines, lowercase=True), folder)
-    encoder = choose(folder, []).encoder
+    encoder = Gate(load(folder)).choose([]).encoder
 
     def encode_text(text: str) -> Encoded:
         sentences = [document.split("\n") for document in text.strip().split("\n\n")]

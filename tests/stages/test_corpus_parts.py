@@ -83,7 +83,12 @@ def test_the_two_books_of_both_archives_are_found_and_no_others(workshop: Worksh
         word for row in removed for word in TWICE if word in title_of[row["kept"]] and word in title_of[row["removed"]]
     }
     assert found == TWICE
-    assert corpus.manifest["facts"]["dropped"]["near_duplicates: almost the same as a document that is kept"] == 2
+    facts = corpus.manifest["facts"]
+    assert facts["dropped"]["near_duplicates: almost the same as a document that is kept"] == 2
+    assert facts["clusters"]["count"] == 2
+    for cluster in facts["clusters"]["largest"]:
+        (title,) = cluster["removed"]
+        assert any(word in cluster["kept"] and word in title for word in TWICE)
 
 
 def almost(text: str, part: int = 2) -> str:
@@ -162,7 +167,10 @@ def test_two_recipes_that_differ_in_the_list_alone_share_their_readings(
     sources = workshop.write({"a.txt": news[:20]})
     first = workshop.make(workshop.plan(sources)["corpus"])
     (tmp_path / "list").write_text("a.txt:1\n", encoding="utf-8")
+    before = workshop.pieces("corpus")
     second = workshop.make(workshop.plan(sources, corpus={"exclude": str(tmp_path / "list")})["corpus"])
+    made = set(workshop.pieces("corpus")) - set(before)
+    assert not [piece for piece in made if (workshop.store.root / "pieces" / "corpus" / piece / "index.arrow").exists()]
     assert first.key != second.key
     changed = [name for name, digest in files_of(first).items() if files_of(second)[name] != digest]
     assert len(changed) == 1

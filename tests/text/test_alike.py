@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.text import readings
+from pipeline.text import alike, readings
 from pipeline.text.alike import compare, sign
 from pipeline.text.dedup import identity
 from pipeline.text.readings import Dealer, Row
@@ -65,6 +65,7 @@ def test_the_result_does_not_depend_on_how_readings_are_divided(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flush: int
 ) -> None:
     monkeypatch.setattr(readings, "FLUSH_CHARACTERS", flush)
+    monkeypatch.setattr(alike, "SIGNED_BYTES", flush)
     rows = [row(f"{start} {changed}", text(start, changed=changed)) for start in (0, 100, 200) for changed in (0, 1, 2)]
     whole = removed([signed(tmp_path / "all", *rows)], [0])
     halves = [signed(tmp_path / "x", *rows[4:]), signed(tmp_path / "y"), signed(tmp_path / "z", *rows[:4])]

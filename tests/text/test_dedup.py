@@ -1,10 +1,12 @@
+import hashlib
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.text.clean import normalise
-from pipeline.text.dedup import identity, shard_of
+from pipeline.text.dedup import LONG_BYTES, identity, shard_of
 from pipeline.text.sentences import split
 
 TEXT = "It is a far, far better thing that I do. It is a far, far better rest."
@@ -27,6 +29,12 @@ def test_the_identity_sees_case_punctuation_and_order() -> None:
 def test_splitting_never_changes_the_identity(text: str) -> None:
     text = normalise(text)
     assert identity(split(text)) == identity([text])
+
+
+@pytest.mark.parametrize("length", [LONG_BYTES - 1, LONG_BYTES, LONG_BYTES + 1, 100_000])
+def test_a_long_text_is_named_as_a_short_one_is(length: int) -> None:
+    text = ("Über  alles, \u2009 was — ist. " * length).encode()[:length].decode(errors="ignore")
+    assert identity([text]) == hashlib.sha256(text.replace(" ", "").encode()).hexdigest()[:32]
 
 
 def test_equal_texts_meet_in_one_shard_and_others_spread_evenly() -> None:

@@ -125,7 +125,7 @@ HOSTILE_TEXT = st.text(
 
 
 @EACH_FAST
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(texts=st.lists(HOSTILE_TEXT, max_size=4))
 @example(texts=list(HOSTILE))
 @example(
@@ -146,9 +146,9 @@ def test_all_characters_are_encoded_as_the_library_does(make: Make, algorithm: s
 
 
 def test_real_text_is_encoded_as_the_library_does(shared_data: Path) -> None:
-    """A thousand pieces of each kind of text; the whole of it is compared by benchmarks/tokenizer.py."""
+    """Hundreds of pieces of each kind of text; the whole of it is compared by benchmarks/tokenizer.py."""
     texts = [text for kind in real_texts(shared_data) for text in kind]
-    assert len(texts) > 5000
+    assert len(texts) > 2000
     lines = (shared_data / "oracle/bert-base-uncased-vocab/vocab.txt").read_text(encoding="utf-8").split("\n")[:-1]
     bert = wordpiece(lines, lowercase=True)
     cases = [(Nanotoken, bert), (DistinctChunks, bert)]
@@ -167,12 +167,12 @@ def real_texts(shared_data: Path) -> Iterator[list[str]]:
             with tarfile.open(fileobj=unpacking.stdout, mode="r|") as books:
                 first = books.extractfile(next(member for member in books if member.isfile()))
                 assert first is not None
-                yield first.read().decode("utf-8", "replace").splitlines()[:1500]
+                yield first.read().decode("utf-8", "replace").splitlines()[:600]
             unpacking.kill()
     for pattern in ("wikipedia/wikiextractor-output-sample/*", "glue/*/dev.tsv*", "ner/btc/*", "wikitext/*/*"):
         for path in sorted(shared_data.glob(pattern)):
             data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-            yield data.decode("utf-8", "replace").splitlines()[:1000]
+            yield data.decode("utf-8", "replace").splitlines()[:400]
     with gzip.open(shared_data / "oracle/bert-uncased-tokens-A/agree.jsonl.gz", "rt", encoding="utf-8") as file:
         yield [json.loads(line)["text"] for line in file][:1000]
 

@@ -3,9 +3,10 @@ from collections.abc import Callable
 
 import pytest
 
+from pipeline.config import load
 from pipeline.core.errors import ConfigError
 from pipeline.text.cleaning import STEPS, Drops, Settings
-from pipeline.text.cleaning.language import SAMPLE, middle
+from pipeline.text.cleaning.language import LANGUAGES, SAMPLE, identifier, middle
 from pipeline.text.sources.document import Document
 
 MakeDocument = Callable[..., Document]
@@ -35,6 +36,14 @@ def test_the_middle_decides(document: MakeDocument) -> None:
     assert middle(["ab", "c"]) == "ab\nc"
 
 
-def test_a_language_that_the_model_does_not_know_is_refused(document: MakeDocument) -> None:
-    with pytest.raises(ConfigError, match=re.escape("recipe.corpus.language=xx: the step `language` cannot")):
-        run(document(ENGLISH), language="xx")
+def test_the_languages_are_those_of_the_model() -> None:
+    assert frozenset(identifier().labels) == LANGUAGES
+
+
+def test_a_language_that_the_model_does_not_know_is_refused_with_the_config() -> None:
+    steps = "recipe.corpus.cleaning.steps=[language]"
+    with pytest.raises(ConfigError, match=re.escape("recipe.corpus.language=xx: the cleaning step `language` cannot")):
+        load([], ["recipe.corpus.language=xx", steps])
+    assert load([], ["recipe.corpus.language=xx"]).recipe.corpus.language == "xx"
+    with pytest.raises(ConfigError, match=re.escape("recipe.corpus.language")):
+        load([], ["recipe.corpus.language=english"])

@@ -76,7 +76,7 @@ def test_halves_of_one_character_are_joined(repair: Callable[[Sequence[str]], li
 
 
 @given(st.lists(PIECES, max_size=8).map("".join))
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_the_quick_look_never_misses_what_ftfy_would_change(text: str) -> None:
     assert may_need_repair(text) or ftfy.fix_text(text, options()) == text
     assert suspicious().search(text) or not any(map(is_bad, text.split("\n")))
@@ -90,7 +90,7 @@ def test_the_quick_look_never_misses_mojibake(text: str, encoding: str) -> None:
 
 
 @given(st.lists(st.lists(PIECES | st.characters(), max_size=8).map("".join), max_size=6))
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_a_look_at_many_paragraphs_misses_none_that_a_look_at_each_finds(texts: list[str]) -> None:
     found = [place for place, text in enumerate(texts) if suspicious().search(text)]
     close = close_or_odd(texts, odd())
@@ -107,7 +107,7 @@ def test_paragraphs_far_from_any_suspicion_are_not_looked_at_again() -> None:
 
 @pytest.mark.slow
 def test_the_quick_look_misses_nothing_in_real_text(real_lines: list[str]) -> None:
-    beyond = [line for line in dict.fromkeys(real_lines) if not line.isascii()]
+    beyond = [line for line in dict.fromkeys(real_lines) if not line.isascii()][::5]
     missed = [line for line in beyond if not may_need_repair(line) and ftfy.fix_text(line, options()) != line]
     assert len(beyond) > 10_000
     assert missed == []

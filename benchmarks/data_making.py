@@ -1,0 +1,89 @@
+"""Stages made for measurements: in this process, one item after another, without a record."""
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+
+def recipe(folder: Path, **corpus: Any) -> Any:
+    """Give the recipe that all parts share: Google's vocabulary, length 128, static masks, one pass."""
+    from pipeline.config import Recipe
+
+    sources = corpus.pop("sources", None) or [
+        {"kind": "books", "path": str(folder / "raw" / "books")},
+        {"kind": "csv", "path": str(folder / "raw" / "*.tsv"), "text_column": "abstract", "name": "abstracts"},
+    ]
+    return Recipe.model_validate(
+        {
+            "corpus": {"sources": sources, "shards": 8, "max_bad_fraction": 1.0, **corpus},
+            "tokenizer": {"path": str(folder / "vocab.txt")},
+            "masking": {"mode": "static"},
+            "phases": [{"sequence_length": 128, "steps": 1, "global_batch": 2}],
+        }
+    )
+
+
+class Alone:
+    """A place where work runs in this process, one item after another."""
+
+    def map(self, fn: Any, items: Sequence[Any], folders: Sequence[Path], done: Callable[[int], None]) -> list[Any]:
+        """Make every item."""
+        from pipeline.core.compute import in_turn
+
+        return in_turn(fn, items, folders, done)
+
+    def gang(self, entry: str, order: Path, watch: Callable[[], None]) -> None:
+        """Refuse: nothing is trained here."""
+        raise NotImplementedError
+
+    def ranks(self) -> int:
+        """Give one."""
+        return 1
+
+
+class Unrecorded:
+    """Takes the record's place."""
+
+    complete = True
+
+    @contextmanager
+    def stage(self, step: Any, inputs: Mapping[str, Any], work: Path) -> Iterator["Unrecorded"]:
+        """Record nothing."""
+        yield self
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Record nothing."""
+
+    def where(self) -> dict[str, str]:
+        """Give nowhere."""
+        return {}
+
+    def made(self, artifact: Any) -> None:
+        """Record nothing."""
+
+
+def forget(folder: Path, store: str, names: Sequence[str]) -> None:
+    """Throw away what was made of some stages, pieces too."""
+    for name in names:
+        shutil.rmtree(folder / store / name, ignore_errors=True)
+        shutil.rmtree(folder / store / "pieces" / name, ignore_errors=True)
+
+
+def make(folder: Path, store: str, names: Sequence[str], *, place: Any = None, **corpus: Any) -> Any:
+    """Make steps of the recipe into a store; returns the last artifact."""
+    from pipeline.core.files import Digests
+    from pipeline.core.progress import Quiet
+    from pipeline.core.stage import materialize
+    from pipeline.core.store import Store
+    from pipeline.plan import plan
+
+    opened = Store(folder / store).open()
+    made = None
+    for step in plan(recipe(folder, **corpus), Digests(folder / store / "digests.jsonl").describe):
+        if step.label in names:
+            run = SimpleNamespace(country="USA")
+            made, _ = materialize(step, opened, place or Alone(), Unrecorded(), Quiet(), run)
+    return made
