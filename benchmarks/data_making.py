@@ -1,5 +1,7 @@
 """Stages made for measurements: in this process, one item after another, without a record."""
 
+import bz2
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -87,3 +89,17 @@ def make(folder: Path, store: str, names: Sequence[str], *, place: Any = None, *
             run = SimpleNamespace(country="USA")
             made, _ = materialize(step, opened, place or Alone(), Unrecorded(), Quiet(), run)
     return made
+
+
+def write_multistream(dump: Path, into: Path, copies: int, pages_a_stream: int = 20) -> None:
+    """Lay the pages of a dump some times over into one multistream dump, as Wikimedia does: a stream every so many pages."""
+    xml = bz2.decompress(dump.read_bytes())
+    pages = re.findall(rb"[ \t]*<page>.*?</page>\s*", xml, re.DOTALL)
+    streams = [b"".join(pages[at : at + pages_a_stream]) for at in range(0, len(pages), pages_a_stream)]
+    packed = b"".join(map(bz2.compress, streams))
+    head, _, _ = xml.partition(b"<page>")
+    with into.open("wb") as out:
+        out.write(bz2.compress(head))
+        for _ in range(copies):
+            out.write(packed)
+        out.write(bz2.compress(b"</mediawiki>\n"))

@@ -1,6 +1,7 @@
 """How clean and how fast does wikitext become prose, against WikiExtractor and mwparserfromhell on the same pages?
 
-Every system reads one XML dump of all articles of the real dumps, on one core, as a process of its own. What it wrote is split into
+Every system reads one XML dump of all articles of the real dumps, on one core, as a process of its own; ours once more through the
+corpus stage's reader, normalisation and sentence splitter. What it wrote is split into
 sentences by our splitter, and leftovers are counted in them; docs/wikitext.md says how. Peers are no dependency of ours:
 `python -m venv peers && peers/bin/pip install wikiextractor==3.1.0 mwparserfromhell lxml`, then
 `python benchmarks/wikitext.py DATA --peers peers/bin/python [--json]`, where DATA is the folder with the dumps of docs/wikitext.md.
@@ -44,6 +45,19 @@ with open(sys.argv[2], "w", encoding="utf-8") as out:
         text = "\\n".join(prose(page.findtext("{*}revision/{*}text") or "", hidden=hidden).paragraphs)
         print(json.dumps({"title": page.findtext("{*}title"), "text": text}), file=out)
         page.clear()
+"""
+WHOLE = """
+import json, sys
+from pathlib import Path
+from pipeline.text.clean import paragraphs
+from pipeline.text.sentences import split_all
+from pipeline.text.sources import SOURCES
+from pipeline.text.sources.document import Reading, Span
+dump, source = Path(sys.argv[1]), SOURCES["wikipedia"]
+with open(sys.argv[2], "w", encoding="utf-8") as out:
+    for document in source.read(dump, Span(0, dump.stat().st_size), Reading("wikipedia")):
+        found = split_all(paragraphs(document.paragraphs), "en")
+        print(json.dumps({"title": document.title, "sentences": found}), file=out)
 """
 PARSER = """
 import json, sys
@@ -89,6 +103,10 @@ def main(arguments: list[str]) -> None:
             whole = median([run(command(dump, out)) for _ in range(runs)])
             seconds[system] = whole, whole - median([run(command(empty, Path(name) / "none")) for _ in range(runs)])
             texts[system] = read_texts(out)
+        whole_dump = [sys.executable, "-c", WHOLE]
+        timed = [run([*whole_dump, str(dump), str(Path(name) / "sentences")]) for _ in range(RUNS)]
+        nothing = [run([*whole_dump, str(empty), str(Path(name) / "none")]) for _ in range(RUNS)]
+        seconds["ours, to sentences"] = median(timed), median(timed) - median(nothing)
     report(pages, size, texts, seconds, as_json="--json" in arguments)
 
 
@@ -252,19 +270,23 @@ def report(
     as_json: bool,
 ) -> None:
     table = {system: leftovers(pages, text) for system, text in texts.items()}
-    for system, (whole, steady) in seconds.items():
-        table[system] |= {
+    speeds = {
+        system: {
             "MB a CPU s, whole process": round(size / whole, 2),
             "MB a CPU s, without start": round(size / steady, 2),
         }
+        for system, (whole, steady) in seconds.items()
+    }
     print(
         f"python {platform.python_version()}, {os.cpu_count()} cores; {len(pages)} pages, {size:.1f} MB of wikitext, median of {RUNS}\n"
     )
     print(f"{'':28}" + "".join(f"{system:>18}" for system in table))
     for what in table["ours"]:
         print(f"{what:28}" + "".join(f"{table[system][what]:>18}" for system in table))
+    for system, speed in speeds.items():
+        print(f"{system:28}" + ", ".join(f"{figure} {what}" for what, figure in speed.items()))
     if as_json:
-        print(json.dumps(table))
+        print(json.dumps({"leftovers": table, "speeds": speeds}))
 
 
 if __name__ == "__main__":
