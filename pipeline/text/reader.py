@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SKIPPED_LISTED = 200
 """How many skipped documents the manifest lists by name; all are counted."""
+NOTE_CHARACTERS = 400
+"""What is listed of one; a title or an address may have a million."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Unpack:
     kind: str
 
     def what(self) -> dict[str, Any]:
-        """Give what its files depend on."""
-        return {"sha256": self.sha256, "kind": self.kind}
+        """Give what its files depend on: they are named after the file, and what is read of them is titled so."""
+        return {"sha256": self.sha256, "kind": self.kind, "file": self.path.name}
 
 
 @dataclass(frozen=True)
@@ -125,15 +127,24 @@ class _Washing:
         """Give the counts as plain data."""
         return {
             **{name: self._counts[name] for name in ("read", "empty", "skipped")},
-            "skipped_list": self._skipped[:SKIPPED_LISTED],
+            "skipped_list": self._skipped,
             "left_out": dict(sorted(self._left_out.items())),
             "dropped": {f"{step}: {reason}": count for (step, reason), count in sorted(self._drops.items())},
         }
 
     def _skip(self, skipped: Skipped) -> "list[Row]":
         self._counts["skipped"] += skipped.documents
-        self._skipped.append(f"{skipped.where}: {skipped.reason}")
+        if len(self._skipped) < SKIPPED_LISTED:
+            self._skipped.append(_short(f"{skipped.where}: {skipped.reason}"))
         return []
+
+
+def _short(note: str) -> str:
+    """Cut a long note in its middle: it begins with the place, and ends with what to do."""
+    if len(note) <= NOTE_CHARACTERS:
+        return note
+    half = NOTE_CHARACTERS // 2
+    return f"{note[:half]} ... {note[-half:]}"
 
 
 def _row_maker(language: str) -> "Callable[[Document], Row | None]":

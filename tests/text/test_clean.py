@@ -108,3 +108,13 @@ def test_batches_hold_all_texts_in_order_and_a_little_more_than_the_most() -> No
 def test_a_tidy_text_is_handed_on_as_it_is() -> None:
     text = "It was a fine day. " * SMALL + "So."
     assert paragraphs([text])[0] is text
+
+
+@given(st.integers(0, 200), st.sampled_from(["", "x ", "東" * 17, "слово "]))
+def test_more_combining_marks_than_any_writing_has_are_cut(number: int, before: str) -> None:
+    found = normalise(f"{before}a" + "\u0316" * number + "b")
+    assert found == f"{before}a" + "\u0316" * min(number, 30) + "b"
+
+
+def test_a_million_marks_out_of_order_take_no_time() -> None:
+    assert len(normalise("a" + "\u0301\u0316" * 500_000)) <= 31

@@ -21,7 +21,6 @@ from pipeline.text.encode import (
     Ids,
     Lengths,
     Sentences,
-    choose,
     continues,
     encode_documents,
     load,
@@ -236,7 +235,7 @@ def test_the_gate_passes_over_encoders_that_fail_or_are_missing_until_the_librar
 )
 def test_the_fastest_encoder_is_chosen_without_a_warning(algorithm: str, name: str, tmp_path: Path) -> None:
     save(TRAINED[algorithm], tmp_path)
-    chosen = choose(tmp_path, TEXT)
+    chosen = Gate(load(tmp_path)).choose(TEXT)
     assert (chosen.encoder.name, chosen.warning) == (name, None)
 
 

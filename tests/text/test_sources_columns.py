@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.errors import ConfigError, DataError
@@ -151,3 +151,45 @@ def test_papers_of_real_tables_are_read_as_python_reads_them(shared_data: Path, 
         assert isinstance(document, Document)
         assert "\n".join(document.paragraphs).split() == row["abstract"].split()
         assert document.title.split() == row["title"].split()
+
+
+def test_a_quote_that_was_not_meant_to_open_costs_its_own_row_alone(tmp_path: Path) -> None:
+    rows = ["One.,1", '"unclosed,2', "good one,3", "good two,4", '"quoted, ok",5', "last,6"]
+    first, bad, *others = read(table(tmp_path / "a.csv", "\n".join(["text,id", *rows])))
+    assert isinstance(bad, Skipped)
+    assert (bad.where, bad.documents) == ("line 3", 1)
+    assert [(d.title, d.paragraphs) for d in (first, *others) if isinstance(d, Document)] == [
+        ("a.csv:2", ["One."]),
+        ("a.csv:4", ["good one"]),
+        ("a.csv:5", ["good two"]),
+        ("a.csv:6", ["quoted, ok"]),
+        ("a.csv:7", ["last"]),
+    ]
+
+
+def test_rows_after_a_wrong_quote_may_have_quotes_and_lines_of_their_own(tmp_path: Path) -> None:
+    text = 'text,id\n"a,1\n"two\nlines",2\n"b"x,3\n"",4\n"c,5\n"d ""e""\n\nf",6\n'
+    found = read(table(tmp_path / "a.csv", text))
+    assert [d.where for d in found if isinstance(d, Skipped)] == ["line 2", "line 5", "line 7"]
+    assert [(d.title, d.paragraphs) for d in found if isinstance(d, Document)] == [
+        ("a.csv:3", ["two", "lines"]),
+        ("a.csv:6", []),
+        ("a.csv:8", ['d "e"', "f"]),
+    ]
+
+
+@settings(deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 99), st.sampled_from(["{},1", '"{}",1', '"{}\nx",1', '"{},1', '"{}"x,1'])), max_size=20
+    )
+)
+def test_whatever_rows_are_wrong_each_good_one_is_read_in_its_order(
+    rows: list[tuple[int, str]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    body = "".join(form.format(f"word {n}") + "\n" for n, form in rows)
+    found = read(table(tmp_path_factory.mktemp("csv") / "a.csv", f'text,id\n{body}"the end, quoted",1\n'))
+    texts = [d.paragraphs[0] for d in found if isinstance(d, Document)]
+    good = [f"word {n}" for n, form in rows if form in ("{},1", '"{}",1', '"{}\nx",1')]
+    assert texts == [*good, "the end, quoted"]
+    assert sum(isinstance(d, Skipped) for d in found) == len(rows) - len(good)

@@ -288,3 +288,14 @@ def test_a_cut_file_is_told_whole_by_a_worker(tmp_path: Path) -> None:
     error = CutError(tmp_path / "a.gz", 12, "in the middle of a stream")
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again), again.byte) == (CutError, str(error), 12)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("text", b"caf\xe9.txt"), ("warc", b"a\xff.html"), ("huggingface", b"\xe9.csv")]
+)
+def test_a_file_whose_name_is_not_utf8_is_an_error_that_names_it(tmp_path: Path, kind: str, name: bytes) -> None:
+    file = tmp_path / os.fsdecode(name)
+    file.write_bytes(b"text\nOne.\n")
+    with pytest.raises(ConfigError, match="the name of this file is not UTF-8, as names must be; rename it") as caught:
+        SOURCES[kind].find(tmp_path, "train")
+    assert str(caught.value).startswith(repr(os.fsencode(file)))

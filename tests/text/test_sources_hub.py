@@ -223,3 +223,29 @@ def test_every_file_of_a_data_set_is_of_some_split_or_left_out_on_purpose(names:
     assert set(splits) <= {"train", "validation", "test"} or any("-of-" in name for name in names)
     assert {name for listed in splits.values() for name in listed} <= set(names)
     assert bool(splits) == bool(names)
+
+
+@pytest.mark.parametrize(
+    ("glob", "expected"),
+    [
+        ("data/[!t]*.csv", ["data/dev.csv", "data/x-1.csv"]),
+        ("data/[^t]*.csv", ["data/test.csv", "data/train.csv"]),  # a caret means itself
+        ("data/[a-e]*.csv", ["data/dev.csv"]),
+        ("data/x[-]1.csv", ["data/x-1.csv"]),
+        ("data/[]x]-1.csv", ["data/x-1.csv"]),
+        ("data[!x]dev.csv", []),  # never a slash
+        ("[data/dev.csv", []),
+    ],
+)
+def test_classes_of_characters_in_a_card_mean_what_they_mean_in_globs(glob: str, expected: list[str]) -> None:
+    names = ["data/train.csv", "data/test.csv", "data/dev.csv", "data/x-1.csv"]
+    assert split_files(names, {"train": [glob]}).get("train", []) == expected
+
+
+def test_a_class_of_no_characters_in_a_card_is_an_error(tmp_path: Path) -> None:
+    put(tmp_path, "a.csv")
+    (tmp_path / "README.md").write_text("---\nconfigs:\n- config_name: default\n  data_files: '[z-a].csv'\n---\n")
+    with pytest.raises(
+        ConfigError, match=r"^\[z-a\]\.csv: no character can be one of \[z-a\] in this pattern of a data"
+    ):
+        HUB.find(tmp_path, "train")

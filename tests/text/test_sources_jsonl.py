@@ -192,3 +192,12 @@ def test_random_bytes_raise_nothing_but_what_a_user_can_mend(
         assert all(isinstance(found, Document | Skipped) for found in read(file))
     except DataError as error:
         assert re.match(re.escape(str(file)), str(error))  # noqa: PT017 - most often there is none
+
+
+def test_of_a_record_of_many_columns_some_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text(json.dumps({f"{n}" + "k" * 1000: n for n in range(3000)}))
+    (found,) = SOURCES["jsonl"].read(file, uncut(file)[0], Reading("web"))
+    assert isinstance(found, Skipped)
+    assert found.reason.startswith("no text in the column 'text'; columns: 0kkkk")
+    assert len(found.reason) < 600

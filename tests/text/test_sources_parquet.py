@@ -1,6 +1,8 @@
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -170,3 +172,40 @@ def test_a_damaged_page_is_an_error(tmp_path: Path) -> None:
     file.write_bytes(data)
     with pytest.raises(DataError, match=r"a\.parquet: not a whole Parquet file"):
         read(file)
+
+
+@pytest.mark.parametrize(("names", "twice"), [(["text", "text"], "text"), (["text", "title", "title"], "title")])
+def test_two_columns_of_one_name_are_an_error(tmp_path: Path, names: list[str], twice: str) -> None:
+    columns = [pa.array([f"Column {n}."]) for n in range(len(names))]
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table(columns, names=names), file)
+    with pytest.raises(
+        DataError, match=rf"a\.parquet: 2 columns are called '{twice}', expected one; rename the others"
+    ):
+        read(file)
+
+
+def test_a_name_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["One."], "other": ["Two."]}), file, store_schema=False)
+    file.write_bytes(file.read_bytes().replace(b"other", b"oth\xe9r"))
+    with pytest.raises(DataError, match=r"a\.parquet: not a whole Parquet file \('utf-8' codec can't decode"):
+        read(file)
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())])
+@pytest.mark.parametrize("seed", range(2))
+def test_whatever_bytes_are_flipped_the_error_is_one_that_a_user_can_mend(
+    tmp_path: Path, kind: pa.DataType, seed: int
+) -> None:
+    texts = pa.array([f"Row {n % 20} of a table." for n in range(100)])
+    file = write(tmp_path / "a.parquet", text=texts.cast(kind), title=texts.cast(kind))
+    whole = file.read_bytes()
+    random = Random(seed)
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for _ in range(random.randrange(1, 4)):
+            damaged[random.randrange(len(whole))] = random.choice((random.randrange(256), 127, 255))
+        file.write_bytes(damaged)
+        with suppress(DataError):
+            read(file)

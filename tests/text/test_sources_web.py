@@ -203,3 +203,80 @@ def test_no_bytes_raise_anything_but_a_data_error(
     whole = record(answer())
     with suppress(DataError):
         read(written(tmp_path_factory.mktemp("web") / "a.warc", whole[:cut] + data + whole[cut:]))
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "punycode",
+        "idna",
+        "unicode_escape",
+        "raw-unicode-escape",
+        "utf-7",
+        "undefined",
+        "hex",
+        "rot13",
+        "zlib",
+        "utf-32",
+    ],
+)
+def test_what_is_no_encoding_of_the_web_is_taken_for_none(tmp_path: Path, label: str) -> None:
+    page = PAGE.replace("page", "café \\u0041 +ZeVnLA-")
+    found = read(written(tmp_path / "a.warc", record(answer(page, kind=f"text/html; charset={label}"))))
+    assert found == read(written(tmp_path / "b.warc", record(answer(page))))
+
+
+@pytest.mark.parametrize(
+    ("label", "codec", "word"),
+    [
+        ("ISO-8859-1", "cp1252", "don’t"),
+        ("us-ascii", "cp1252", "“café”"),
+        ("windows-1251", "cp1251", "слово"),
+        ("koi8-r", "koi8-r", "слово"),
+        ("gb2312", "gbk", "词語"),
+        ("Shift_JIS", "cp932", "言葉①"),
+        ("x-sjis", "cp932", "言葉"),
+        ("EUC-KR", "cp949", "낱말똠"),
+        ("Big5", "big5", "語詞"),
+        ("TIS-620", "cp874", "คำ…"),
+        ("UTF-16LE", "utf-16-le", "mot"),
+    ],
+)
+def test_pages_are_read_in_the_encoding_that_browsers_take_their_label_for(
+    tmp_path: Path, label: str, codec: str, word: str
+) -> None:
+    page = PAGE.replace("page", word).encode(codec)
+    (document,) = read(written(tmp_path / "a.warc", record(answer(page, kind=f"text/html; charset={label}"))))
+    assert isinstance(document, Document)
+    assert document.paragraphs == [SENTENCE.replace("page", word)]
+
+
+@pytest.mark.parametrize("length", ["²", "-1", "+9", "1_0", "9" * 5000, "", "0x10"])
+def test_a_length_that_is_no_number_is_an_error(tmp_path: Path, length: str) -> None:
+    whole = record(answer()).replace(
+        f"Content-Length: {len(answer())}".encode(), f"Content-Length: {length}".encode(), 1
+    )
+    with pytest.raises(DataError, match=r"the WARC record at byte 0 has no Content-Length that is a number \('"):
+        read(written(tmp_path / "a.warc", whole))
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        " ".join(f"a{n}" for n in range(9000)),
+        "/".join(f"a{n}" for n in range(9000)),
+        "".join(f"a{n}='>'" for n in range(9000)),
+        'x=">" ' + " ".join(f"a{n}=<" for n in range(9000)),
+        'x="' + " ".join(f"a{n}" for n in range(9000)),
+    ],
+)
+def test_a_tag_of_thousands_of_attributes_is_not_shown_to_the_parser(tmp_path: Path, tag: str) -> None:
+    (found,) = read(written(tmp_path / "a.html", f"<p {tag}>{SENTENCE}</p>".encode()))
+    assert found == Skipped("a.html", "a tag with more than 500 attributes, at most so many are read")
+
+
+def test_a_tag_with_long_values_is_read(tmp_path: Path) -> None:
+    page = f"<img src='data:image/png;base64,{'A b/' * 9000}' alt=\"{'one > two ' * 900}\"><p>{SENTENCE}</p>"
+    (found,) = read(written(tmp_path / "a.html", page.encode()))
+    assert isinstance(found, Document)
+    assert found.paragraphs == [SENTENCE]

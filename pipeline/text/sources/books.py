@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.text.sources import charset, files, gutenberg, layout
+from pipeline.text.sources import charset, deadline, files, gutenberg, layout
 from pipeline.text.sources.document import Document, Reading, Skipped, Source, Span
 from pipeline.text.sources.errors import CutError
 
@@ -65,9 +65,11 @@ def _book(path: Path, reading: Reading) -> Iterator[Document | Skipped]:
 def _remembered(file: _File) -> charset.Chunks:
     """Read a small file once for all; a large one is read each time."""
     read: list[bytes] = []
+    size = 0
     for chunk in file.chunks():
         read.append(chunk)
-        if sum(map(len, read)) > PIECE_CHARACTERS:
+        size += len(chunk)
+        if size > PIECE_CHARACTERS:
             return file.chunks
     whole = b"".join(read)
     return lambda: [whole]
@@ -99,31 +101,59 @@ def _plain_lines(text: str) -> str:
     return text if "\n" in text else text.replace("\r", "\n")
 
 
-def _documents(path: Path, reading: Reading, pieces: Iterable[tuple[str, bool]]) -> Iterator[Document]:
-    """Make a document of each book, or of each piece of a long one."""
-    unframer = gutenberg.Unframer()
-    written: list[str] = []
-    done: Document | None = None
-    paragraphs = layout.Paragraphs(0, layout.NOBODY)
-    for piece, final in pieces:
-        for part in unframer.take(piece, final=final):
-            if part.begins:
-                written.extend(paragraphs.rest())
-                foreign = TYPISTS if part.framed else layout.NOBODY
-                paragraphs = layout.Paragraphs(layout.wrap_width(part.body), foreign)
-            if done:
-                yield done
-            written = paragraphs.take(part.body)
-            paragraphs.left_out["boilerplate"] += part.frames
-            left_out, paragraphs.left_out = +paragraphs.left_out, Counter()
-            done = Document(reading.source, part.title or _name(path), part.url, written, left_out)
-    written.extend(paragraphs.rest())
-    yield done or Document(reading.source, _name(path), "", written)
-
-
-def _name(path: Path) -> str:
+def _documents(path: Path, reading: Reading, pieces: Iterable[tuple[str, bool]]) -> Iterator[Document | Skipped]:
+    """Make a document of each book, or of each piece of a long one, as long as each is made in time."""
     name = path.name.removesuffix(".gz").removesuffix(".bz2").removesuffix(".txt")
-    return " ".join(name.replace("_", " ").split())
+    from pipeline.text.sources import ordinary
+
+    ordinary.prepare()
+    books = _Books(reading.source, " ".join(name.replace("_", " ").split()))
+    where = f"file {path.name!r}, from here on"
+    for piece, final in pieces:
+        for found in deadline.until_late(books.taken(piece, final=final), where, reading.document_seconds):
+            if isinstance(found, Skipped):
+                yield from books.waiting()
+                yield found
+                return
+            yield found
+
+
+class _Books:
+    """Makes documents of a text that comes in pieces."""
+
+    def __init__(self, source: str, name: str) -> None:
+        self._source = source
+        self._name = name
+        self._unframer = gutenberg.Unframer()
+        self._paragraphs = layout.Paragraphs(0, layout.NOBODY)
+        self._done: Document | None = None
+        """The last one, whose last paragraph may yet come."""
+
+    def taken(self, piece: str, *, final: bool) -> Iterator[Document]:
+        """Yield what is a whole document with this piece; after the final one there is at least one."""
+        for part in self._unframer.take(piece, final=final):
+            if part.begins:
+                self._end()
+                foreign = TYPISTS if part.framed else layout.NOBODY
+                self._paragraphs = layout.Paragraphs(layout.wrap_width(part.body), foreign)
+            yield from self.waiting()
+            written = self._paragraphs.take(part.body)
+            self._paragraphs.left_out["boilerplate"] += part.frames
+            left_out, self._paragraphs.left_out = +self._paragraphs.left_out, Counter()
+            self._done = Document(self._source, part.title or self._name, part.url, written, left_out)
+        if final:
+            self._end()
+            yield self._done or Document(self._source, self._name, "", [])
+
+    def waiting(self) -> Iterator[Document]:
+        """Yield the document that is held back, if there is one."""
+        done, self._done = self._done, None
+        if done:
+            yield done
+
+    def _end(self) -> None:
+        if self._done:
+            self._done.paragraphs.extend(self._paragraphs.rest())
 
 
 SOURCE = Source(

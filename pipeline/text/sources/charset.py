@@ -3,6 +3,8 @@
 import codecs
 import re
 from collections.abc import Callable, Iterable, Iterator
+from encodings import normalize_encoding
+from encodings.aliases import aliases
 from itertools import dropwhile
 
 DECLARED = re.compile(rb"^Character set encoding:[ \t]*([\w-]+)", re.MULTILINE)
@@ -14,6 +16,41 @@ BOMS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+LATIN_PARTS = (*range(2, 12), *range(13, 17))
+WEB = frozenset(
+    {
+        *(
+            "ascii",
+            "utf_8",
+            "utf_16",
+            "utf_16_be",
+            "utf_16_le",
+            "latin_1",
+            *(f"iso8859_{part}" for part in LATIN_PARTS),
+        ),
+        *("koi8_r", "koi8_u", "mac_roman", "mac_cyrillic", "tis_620", "cp866", "cp874"),
+        *(f"cp{page}" for page in range(1250, 1259)),
+        *("gb2312", "gbk", "gb18030", "big5", "big5hkscs"),
+        *("euc_jp", "iso2022_jp", "shift_jis", "cp932", "euc_kr", "cp949"),
+    }
+)
+"""Python's names of what browsers read (encoding.spec.whatwg.org). Others of its codecs are no encodings of text, or take time by the
+square of its length, as punycode does."""
+DOS = frozenset({"cp437", "cp850"})
+"""What books of the early nineties may declare besides."""
+READ_AS = {
+    "ascii": "cp1252",
+    "latin_1": "cp1252",
+    "iso8859_9": "cp1254",
+    "iso8859_11": "cp874",
+    "tis_620": "cp874",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "big5": "big5hkscs",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+}
+"""Encodings that browsers take for a larger one, since pages that declare them are often in that."""
 WESTERN = ("cp1252", "latin-1")
 """In this order: cp1252 reads what Latin-1 reads and dashes and quotes besides; Latin-1 reads every byte."""
 ASCII = bytes(range(0x80))
@@ -41,6 +78,12 @@ def detect(chunks: Chunks) -> str | None:
     return next((name for name in likely if _decodes(chunks(), name)), None)
 
 
+def of_the_web(label: str) -> str | None:
+    """Name the codec that reads pages whose encoding is labelled so; None if browsers know no such label."""
+    name = _codec(label)
+    return READ_AS.get(name, name) if name in WEB else None
+
+
 def decoded(chunks: Iterable[bytes], encoding: str) -> Iterator[str]:
     """Decode a file chunk by chunk.
 
@@ -61,14 +104,16 @@ def _decodes(chunks: Iterable[bytes], encoding: str) -> bool:
 
 def _declared(head: bytes) -> tuple[str, ...]:
     match = DECLARED.search(head)
-    try:
-        name = codecs.lookup(match[1].decode()).name if match else "utf-8"
-        codecs.getincrementaldecoder(name)().decode(b"")
-    except (LookupError, TypeError, ValueError):  # unknown, or no encoding of text, such as hex
+    name = _codec(match[1].decode()) if match else ""
+    if name not in WEB | DOS or name in ("utf_8", "ascii"):  # the last two were tried, and are wrong
         return ()
-    if name in ("utf-8", "ascii"):  # these were tried, and are wrong
-        return ()
-    return WESTERN if name in ("iso8859-1", "cp1252") else (name, *WESTERN)
+    return WESTERN if name in ("latin_1", "cp1252") else (name, *WESTERN)
+
+
+def _codec(label: str) -> str:
+    """Name what Python might call an encoding, without asking it, since it would run any module of that name."""
+    name = normalize_encoding(label.lower()).removeprefix("x_")
+    return aliases.get(name, name.replace("windows_", "cp"))
 
 
 def _guessed(sample: bytes) -> tuple[str, ...]:

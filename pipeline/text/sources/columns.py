@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.core.errors import DataError
 from pipeline.text.clean import normalise
-from pipeline.text.sources import files
+from pipeline.text.sources import deadline, files
 from pipeline.text.sources.document import Document, Reading, Skipped, Source, Span
 from pipeline.text.sources.errors import CutError
 from pipeline.text.sources.runs import runs, too_long
@@ -49,7 +49,21 @@ def _documents(path: Path, reading: Reading) -> Iterator[Document | Skipped]:
     delimiter, names = _header(path, header, reading.text_column)
     column = {name: at for at, name in enumerate(names)}
     table = _Table(len(names), column[reading.text_column], column.get("title"), column.get("url"))
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    yield from deadline.made(
+        _rows(path, lines, delimiter),
+        lambda row: row if isinstance(row, Skipped) else _document(*row, table, reading, path.name),
+        lambda row: row.where if isinstance(row, Skipped) else _where(row[0]),
+        reading.document_seconds,
+    )
+
+
+def _rows(path: Path, lines: Iterator[str], delimiter: str) -> Iterator[tuple[int, list[str]] | Skipped]:
+    """Yield the rows with the numbers of their lines; of one whose quotes are wrong its first line is skipped.
+
+    What follows that line is read again: with a quote that was not meant to open there, any number of good rows may have gone.
+    """
+    retraced = _Retraced(lines)
+    reader = csv.reader(retraced, delimiter=delimiter, strict=True)
     number = 2
     while True:
         try:
@@ -57,13 +71,40 @@ def _documents(path: Path, reading: Reading) -> Iterator[Document | Skipped]:
         except csv.Error as error:
             if "unexpected end of data" in str(error):
                 raise CutError(path, path.stat().st_size, f"in quotes that open after line {number - 1}") from error
-            yield Skipped(f"line {number}", f"not a row of a table ({error}); mend its quotes")
+            yield Skipped(_where(number), f"not a row of a table ({error}); mend its quotes")
+            retraced.again(1)
+            number += 1
         else:
             if row is None:
                 return
             if row:
-                yield _document(row, table, reading, f"{path.name}:{number}")
-        number = reader.line_num + 2
+                yield number, row
+            number += retraced.kept()
+
+
+class _Retraced:
+    """Lines of which those that were read last can be read once more."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+        self._again: list[str] = []  # in reverse
+        self._read: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._again.pop() if self._again else next(self._lines, ""):
+            self._read.append(line)
+            yield line
+
+    def kept(self) -> int:
+        """Be done with what was read since, and count its lines."""
+        count = len(self._read)
+        self._read.clear()
+        return count
+
+    def again(self, begin: int) -> None:
+        """Let what was read since be read once more, from one of its lines on."""
+        self._again.extend(reversed(self._read[begin:]))
+        self._read.clear()
 
 
 def _header(path: Path, line: str, text_column: str) -> tuple[str, list[str]]:
@@ -83,15 +124,18 @@ def _header(path: Path, line: str, text_column: str) -> tuple[str, list[str]]:
     )
 
 
-def _document(row: list[str], table: _Table, reading: Reading, where: str) -> Document | Skipped:
-    line = f"line {where.rpartition(':')[2]}"
+def _where(number: int) -> str:
+    return f"line {number}"
+
+
+def _document(number: int, row: list[str], table: _Table, reading: Reading, name: str) -> Document | Skipped:
     if len(row) != table.width:
-        return Skipped(line, f"{len(row)} fields, expected {table.width}; mend its quotes and delimiters")
+        return Skipped(_where(number), f"{len(row)} fields, expected {table.width}; mend its quotes and delimiters")
     text = row[table.text]
     if not _is_utf8(text):
-        return Skipped(line, "not UTF-8; convert the file to UTF-8")
+        return Skipped(_where(number), "not UTF-8; convert the file to UTF-8")
     paragraphs = [part for part in text.split("\n") if part and not part.isspace()]
-    return Document(reading.source, _named(row, table.title) or where, _named(row, table.url), paragraphs)
+    return Document(reading.source, _named(row, table.title) or f"{name}:{number}", _named(row, table.url), paragraphs)
 
 
 def _named(row: list[str], at: int | None) -> str:

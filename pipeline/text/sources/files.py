@@ -4,6 +4,7 @@ What cannot be read to its end is an error that names the file: a corpus is neve
 """
 
 import io
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ def find(path: Path, names: str, what: str) -> list[Path]:
     A file or a glob is taken at its word; a folder is searched, subfolders too, for `names` (a regular expression).
     Hidden files and folders are ignored.
 
-    Raises: ConfigError if there is no such file.
+    Raises: ConfigError if there is no such file, or if the name of one is not UTF-8.
     """
     if path.is_file():
         return [path]
@@ -48,7 +49,22 @@ def find(path: Path, names: str, what: str) -> list[Path]:
     files = sorted((file for file in found if file.is_file()), key=Path.as_posix)
     if not files:
         raise ConfigError(missing)
+    for file in files:
+        require_name(file)
     return files
+
+
+def require_name(file: Path) -> None:
+    """Refuse a file whose name is not UTF-8: titles and notes are made of names.
+
+    Raises: ConfigError if it is not.
+    """
+    try:
+        str(file).encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"{os.fsencode(file)!r}: the name of this file is not UTF-8, as names must be; rename it, or name other files"
+        ) from error
 
 
 @contextmanager

@@ -22,9 +22,11 @@ SMALL_PRINTS = ("SMALL PRINT", "mall Print")
 """Every line that matches one of these patterns holds one of these words, which are found much faster."""
 TITLE = re.compile(r"^Title:[ \t]*(\S.*(?:\n[ \t]+\S.*)*)", re.MULTILINE)
 OLD_TITLE = re.compile(
-    r"^\W*(?:The )?Project Gutenberg(?:['’]s)?\s(?:e-?(?:text|book)(?: of|,)\s)?(.+?)(?:,? by .*)?\W*$",
+    r"^[^\w\n]*+(?:The )?Project Gutenberg(?:['’]s)?\s(?:e-?(?:text|book)(?: of|,)\s)?(.+)",
     re.IGNORECASE | re.MULTILINE,
 )
+AUTHOR = re.compile(r"(?<=.),? by ", re.IGNORECASE)
+LAST_WORD = re.compile(r".*\w")
 NUMBER = re.compile(r"\[E-?(?:book|text) #(\d+)\]", re.IGNORECASE)
 CREDIT = re.compile(
     r"^(?:Produced|Transcribed|Prepared|Scanned|Digiti[sz]ed|HTML version|Special thanks)\b|^An Anonymous Volunteer"
@@ -100,7 +102,7 @@ class Unframer:
             number = NUMBER.search(header_text)
             url = f"https://www.gutenberg.org/ebooks/{number[1]}" if number else ""
             older = self._book if self._last is Mark.OLD_START else Book()
-            self._book = Book(_title(header_text) or older.title, url or older.url, framed=True, frames=1)
+            self._book = Book(title(header_text) or older.title, url or older.url, framed=True, frames=1)
 
     def _after(self, text: str, final: bool) -> Iterator[Book]:
         """Keep what may be a frame until more is known; the licence at the end of the file is nobody's text."""
@@ -134,7 +136,7 @@ def _marks(text: str) -> list[tuple[int, int, Mark]]:
     found = {}
     named = [at for word in NAMES for at in _places(text, word)]
     places = named + [at for word in SMALL_PRINTS if named for at in _places(text, word)]
-    for begin in sorted({text.rfind("\n", 0, at) + 1 for at in places}):
+    for begin in sorted(set(places)):
         for pattern, mark in PATTERNS:
             if match := pattern.match(text, begin):
                 found[match.end()] = (begin, match.end(), mark)
@@ -143,12 +145,27 @@ def _marks(text: str) -> list[tuple[int, int, Mark]]:
 
 
 def _places(text: str, word: str) -> Iterator[int]:
-    at = text.find(word)
-    while at >= 0:
-        yield at
-        at = text.find(word, at + 1)
+    """Yield where the lines begin that hold a word."""
+    end = 0
+    while (at := text.find(word, end)) >= 0:
+        yield text.rfind("\n", end, at) + 1
+        end = text.find("\n", at)
+        if end < 0:
+            return
 
 
-def _title(header: str) -> str:
-    match = TITLE.search(header) or OLD_TITLE.search(header)
-    return " ".join(match[1].split()) if match else ""
+def title(header: str) -> str:
+    """Find the title of a book in its header; nothing if there is none."""
+    match = TITLE.search(header)
+    return " ".join((match[1] if match else _old_title(header)).split())
+
+
+def _old_title(header: str) -> str:
+    match = OLD_TITLE.search(header)
+    if not match:
+        return ""
+    title, *author = AUTHOR.split(match[1], maxsplit=1)
+    if author:
+        return title
+    end = LAST_WORD.match(title)
+    return end[0] if end else title[0]

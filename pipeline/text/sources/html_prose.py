@@ -17,6 +17,11 @@ BLOCK = re.compile(
     "html|body|main|article|section|div|p|h[1-6]|[uod]l|li|d[td]|blockquote|pre|address|center|hr|figure|fieldset|form"
     "|details|summary|table|tbody|tr|t[dh]"
 )
+# As a browser reads it: a quotation mark means something after "=" only.
+TAG = re.compile(r"""<[a-zA-Z](?:[^>=]++|=\s*+(?:"[^"]*+"|'[^']*+')?+)*+""")
+QUOTED = re.compile(r"""=\s*+(?:"[^"]*+"|'[^']*+')""")
+MOST_ATTRIBUTES = 500
+"""Of one tag. libxml2 compares each with all before it: 40,000 took 23 seconds, in which nothing could stop it."""
 LINE_BREAK = "\v"
 EMPTY_LINE = re.compile(rf"{LINE_BREAK}\s*{LINE_BREAK}")
 SENTENCE_ENDS = frozenset(".!?:…\"”'’»)。！？")
@@ -39,6 +44,14 @@ class Prose:
 class _Block:
     texts: list[str] = field(default_factory=list)
     linked: int = 0
+
+
+def is_crowded(page: str) -> bool:
+    """Tell whether a tag may have more than MOST_ATTRIBUTES."""
+    return any(
+        len(tag[0]) > 2 * MOST_ATTRIBUTES and len(QUOTED.sub("= ", tag[0]).replace("/", " ").split()) > MOST_ATTRIBUTES
+        for tag in TAG.finditer(page)
+    )
 
 
 def prose(page: str) -> Prose | None:

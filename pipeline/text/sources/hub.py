@@ -4,13 +4,14 @@ Which files belong to which split is told as `datasets` tells it: by the configs
 by the names of folders, by the names of files; if none of these speaks, everything is `train`.
 """
 
+import fnmatch
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from pipeline.core.errors import ConfigError, DataError
-from pipeline.text.sources import columns, ipc, jsonl, parquet
+from pipeline.text.sources import columns, files, ipc, jsonl, parquet
 from pipeline.text.sources.document import Document, Reading, Skipped, Source, Span
 
 FORMATS: Mapping[str, Source] = {
@@ -27,6 +28,9 @@ KEYWORDS = {"train": "train|training", "validation": "validation|valid|dev|val",
 BORDER = "[-._ 0-9]"
 NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?")
 FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
+NOTHING = "(?!)"
+"""A regular expression that nothing matches."""
+CLASS = r"\[!?\]?[^\]]*\]"
 GLOBS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
@@ -47,7 +51,12 @@ def find(path: Path, split: str) -> list[Path]:
         raise ConfigError(
             f"{path}: no files of a split {split!r} (.parquet, .arrow, .jsonl, .csv, .tsv); its splits: {there}"
         )
-    return [root / name for name in by_split[split]] if root else _download(str(path), by_split[split])
+    if root is None:
+        return _download(str(path), by_split[split])
+    found = [root / name for name in by_split[split]]
+    for file in found:
+        files.require_name(file)
+    return found
 
 
 def split_files(names: Iterable[str], configured: Mapping[str, list[str]]) -> dict[str, list[str]]:
@@ -124,8 +133,23 @@ def _matching(names: Iterable[str], patterns: Mapping[str, str]) -> dict[str, li
 
 
 def _pattern(glob: str) -> str:
-    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", glob.removeprefix("./"))
-    return "".join(GLOBS.get(part, part if part.startswith("[") else re.escape(part)) for part in parts)
+    parts = re.split(rf"(\*\*/|\*\*|\*|\?|{CLASS})", glob.removeprefix("./"))
+    return "".join(
+        GLOBS.get(part) or (_class(part, glob) if re.fullmatch(CLASS, part) else re.escape(part)) for part in parts
+    )
+
+
+def _class(part: str, glob: str) -> str:
+    """Translate a class of characters, "[!a-z]", as Python and the hub's libraries do; it never means a slash.
+
+    Raises: ConfigError if no character is of it.
+    """
+    chosen = fnmatch.translate(part).removeprefix("(?s:").removesuffix(r")\Z")
+    if chosen == NOTHING:
+        raise ConfigError(
+            f"{glob}: no character can be one of {part} in this pattern of a data set's card; write its ranges from low to high"
+        )
+    return f"(?!/){chosen}"
 
 
 def _configs(readme: Path) -> dict[str, list[str]]:

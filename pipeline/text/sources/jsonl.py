@@ -3,15 +3,18 @@
 import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from pipeline.text.clean import normalise
-from pipeline.text.sources import files
+from pipeline.text.sources import deadline, files
 from pipeline.text.sources.document import Document, Reading, Skipped, Source, Span, uncut
 from pipeline.text.sources.runs import origin, rewrite, runs, too_long
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 """Half a character, as JSON can write it; no UTF-8 file can hold it."""
+NAMED = 50
+"""How many columns of a record a note names."""
 
 
 def find(path: Path, split: str) -> list[Path]:
@@ -50,19 +53,28 @@ def read(path: Path, span: Span, reading: Reading) -> Iterator[Document | Skippe
 
 def _records(path: Path, span: Span, reading: Reading) -> Iterator[Document | Skipped]:
     name, byte = origin(path)
-    byte += span.begin
+    return deadline.made(
+        _lines(path, span, byte + span.begin),
+        lambda line: _document(line[1], reading, line[0], name),
+        lambda line: _where(line[0]),
+        reading.document_seconds,
+    )
+
+
+def _lines(path: Path, span: Span, byte: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a span that are not blank, with the byte at which each begins, if the first begins at `byte`."""
     with files.opened(path, span.begin, span.end) as stream:
         for run in runs(files.chunks(stream), b"\n", too_long(path, "line")):
             at = byte
             for line in [] if run.isspace() else run.split(b"\n"):
                 if line and not line.isspace():
-                    yield _document(line, reading, at, name)
+                    yield at, line
                 at += len(line) + 1
             byte += len(run)
 
 
 def _document(line: bytes, reading: Reading, byte: int, name: str) -> Document | Skipped:
-    where = f"the line at byte {byte}"
+    where = _where(byte)
     try:
         row = json.loads(line.strip().decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -75,10 +87,14 @@ def _document(line: bytes, reading: Reading, byte: int, name: str) -> Document |
         )
     text = row.get(reading.text_column)
     if not isinstance(text, str):
-        there = ", ".join(row) or "none"
-        return Skipped(where, f"no text in the column {reading.text_column!r}; columns: {there}")
+        there = ", ".join(islice(row, NAMED)) or "none"
+        return Skipped(where, f"no text in the column {reading.text_column!r}; columns: {there[:500]}")
     title = _string(row.get("title")) or f"{name} at byte {byte}"
     return Document(reading.source, title, _string(row.get("url")), _paragraphs(text, line))
+
+
+def _where(byte: int) -> str:
+    return f"the line at byte {byte}"
 
 
 def _paragraphs(text: str, line: bytes) -> list[str]:

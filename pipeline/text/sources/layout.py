@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from pipeline.text.sources.pictures import without_pictures
 from pipeline.text.sources.signs import (
     BARE_HEADING,
     CONTENTS,
@@ -19,7 +20,6 @@ from pipeline.text.sources.signs import (
     HEADING,
     HEADING_WORDS,
     HYPHEN_BREAK,
-    ILLUSTRATION,
     INITIALS,
     LISTED,
     LONGEST_HEADING,
@@ -74,8 +74,8 @@ class Paragraphs:
         self._width = width
         self._foreign = foreign
         self._blocks = 0
-        self._held = ""
-        """The last paragraph, which may go on after the end of a page."""
+        self._held: list[str] = []
+        """Of the last paragraph, which may go on after the end of a page, what there is: joined when it ends."""
         self._after_heading = True  # at the title page
         self._in_contents = False
 
@@ -103,8 +103,11 @@ class Paragraphs:
         """Give the paragraphs before the last of some that are certainly prose."""
         self._blocks += len(proses)
         self._after_heading = False
-        held, self._held = self._held, proses.pop()
-        return [held, *proses] if held else proses
+        last = proses.pop()
+        if self._held:
+            proses.insert(0, " ".join(self._held))
+        self._held = [last]
+        return proses
 
     def _examined(self, stretch: str) -> Iterator[str]:
         """Yield the paragraphs before those of a stretch that may be anything."""
@@ -121,18 +124,17 @@ class Paragraphs:
                 continue
             self._after_heading = self._in_contents = False
             prose = self._mended(block)
-            if self._held and _goes_on(prose) and self._held[-1] not in ENDS:
-                self._held = f"{self._held} {prose}"
+            if self._held and _goes_on(prose) and self._held[-1][-1] not in ENDS:
+                self._held.append(prose)
             elif prose:
-                if self._held:
-                    yield self._held
-                self._held = prose
+                yield from self.rest()
+                self._held = [prose]
 
     def rest(self) -> Iterator[str]:
         """Yield the last paragraph."""
         if self._held:
-            yield self._held
-        self._held = ""
+            yield " ".join(self._held)
+        self._held = []
 
     def _kind(self, block: str, lines: list[str]) -> str:
         """Say what a block is if it is no prose."""
@@ -178,10 +180,11 @@ class Paragraphs:
             block = EMPHASIS.sub(r"\1", block)
         if "[" not in block and "{" not in block:
             return block
-        block = FOOTNOTE.sub(r"\1", block)
-        for kind, pattern in (("illustrations", ILLUSTRATION), ("notes", NOTE), ("marks", MARKS)):
-            block, count = pattern.subn("", block)
-            self.left_out[kind] += count
+        block, pictures = without_pictures(FOOTNOTE.sub(r"\1", block))
+        closed = block.rfind("]") + 1
+        rest, notes = NOTE.subn("", block[:closed])
+        block, marks = MARKS.subn("", rest + block[closed:])
+        self.left_out.update(illustrations=pictures, notes=notes, marks=marks)
         return block
 
 

@@ -79,6 +79,12 @@ def stretches(text: str, width: int, words: Iterable[str]) -> Stretches:
     return Stretches(begins, ends, proses, np.flatnonzero(found_N4[:, 2] == found_N4[:, 3]).tolist())
 
 
+def prepare() -> None:
+    """Compile the loops, so that no book's time goes by with it."""
+    for text in ("a", "é"):
+        stretches(text, 0, ())
+
+
 def _needles(words: Iterable[str], kind: np.dtype) -> Characters:
     return np.array([[ord(letter) for letter in word[:NEEDLE]] for word in words], kind).reshape(-1, NEEDLE)
 

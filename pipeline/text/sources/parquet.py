@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.core.errors import DataError
 from pipeline.text.clean import normalise
-from pipeline.text.sources import files
+from pipeline.text.sources import cells, deadline, files
 from pipeline.text.sources.document import Document, Reading, Skipped, Source, Span
 
 if TYPE_CHECKING:
@@ -47,20 +47,31 @@ def read(path: Path, span: Span, reading: Reading) -> Iterator[Document | Skippe
 
     Raises: DataError if the file is not a whole Parquet file, or has no such column of strings.
     """
-    for number, row in _rows(path, span, reading.text_column):
-        text, title, url = (_string(row.get(name)) for name in (reading.text_column, "title", "url"))
-        if text is None:
-            yield Skipped(f"row {number}", f"no text in the column {reading.text_column!r} (null, or not UTF-8)")
-        else:
-            title = normalise(title or "") or f"{path.name}:{number}"
-            paragraphs = [line for line in text.split("\n") if line and not line.isspace()]
-            yield Document(reading.source, title, normalise(url or ""), paragraphs)
+    return deadline.made(
+        _rows(path, span, reading.text_column),
+        lambda row: _document(*row, reading, path),
+        lambda row: _where(row[0]),
+        reading.document_seconds,
+    )
+
+
+def _document(number: int, row: dict[str, Any], reading: Reading, path: Path) -> Document | Skipped:
+    text, title, url = (cells.string(row.get(name)) for name in (reading.text_column, "title", "url"))
+    if text is None:
+        return Skipped(_where(number), f"no text in the column {reading.text_column!r} (null, or not UTF-8)")
+    title = normalise(title or "") or f"{path.name}:{number}"
+    paragraphs = [line for line in text.split("\n") if line and not line.isspace()]
+    return Document(reading.source, title, normalise(url or ""), paragraphs)
+
+
+def _where(number: int) -> str:
+    return f"row {number}"
 
 
 def _rows(path: Path, span: Span, text_column: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the rows of a span with their numbers in the file, counted from 1."""
     with _opened(path) as file:
-        names = _columns(path, file.schema_arrow, text_column)
+        names = cells.text_columns(path, file.schema_arrow, text_column)
         counts = [file.metadata.row_group(at).num_rows for at in range(file.metadata.num_row_groups)]
         number = sum(counts[: span.begin])
         for group in range(span.begin, min(span.end, len(counts))):
@@ -68,6 +79,8 @@ def _rows(path: Path, span: Span, text_column: str) -> Iterator[tuple[int, dict[
                 _batch_rows(file.metadata.row_group(group)), row_groups=[group], columns=names
             ):
                 columns = [batch.column(name) for name in names]
+                for column in columns:
+                    cells.require_sound(column)
                 for number, row in enumerate(zip(*columns, strict=True), start=number + 1):  # noqa: B020
                     yield number, dict(zip(names, row, strict=True))
 
@@ -86,28 +99,8 @@ def _opened(path: Path) -> "Iterator[ParquetFile]":
     try:
         with pq.ParquetFile(path, page_checksum_verification=True, buffer_size=BUFFER_BYTES) as file:
             yield file
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last, if a name is not UTF-8
         raise DataError(f"{path}: not a whole Parquet file ({error}); download or write it again") from error
-
-
-def _columns(path: Path, schema: Any, text_column: str) -> list[str]:
-    if text_column not in schema.names:
-        raise DataError(
-            f"{path}: no column {text_column!r}; the file has {', '.join(schema.names)}: name one of these as the text column"
-        )
-    kind = str(schema.field(text_column).type)
-    if "string" not in kind or kind.startswith(("list", "struct")):
-        raise DataError(f"{path}: the column {text_column!r} holds {kind}, expected string; name another text column")
-    return [text_column, *(name for name in ("title", "url") if name in schema.names and name != text_column)]
-
-
-def _string(scalar: Any) -> str | None:
-    """Take the text of a cell; None if there is none."""
-    try:
-        value = None if scalar is None else scalar.as_py()
-    except UnicodeDecodeError:
-        return None
-    return value if isinstance(value, str) else None
 
 
 SOURCE = Source("Parquet files: a record a row, the text in a named column.", find, read, cut)

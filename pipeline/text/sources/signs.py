@@ -53,11 +53,10 @@ ROMAN = re.compile(r"\W*(?:[IVXLC]+|[ivxlc]+)\W*$")
 
 MARK_INITIALS = frozenset("_[{")
 """Of emphasis, pictures, footnotes and pages."""
-ILLUSTRATION = re.compile(r"\[Illustration[^\[\]]*(?:\[[^\]]*\][^\[\]]*)*(?:\]|$)", re.IGNORECASE)
 FOOTNOTE = re.compile(r"^\W*\[Footnote[^\]:]{0,20}:\s*(.*?)\]?$", re.IGNORECASE | re.DOTALL)
 """A footnote that is a paragraph of its own."""
 NOTE = re.compile(r"\s?\[Footnote\b[^\]]*\]", re.IGNORECASE)
-"""A footnote in the middle of a sentence."""
+"""A footnote in the middle of a sentence; to be looked for only before the last "]", else each that is open is read to the end."""
 MARKS = re.compile(
     r"\s?[\[{](?:page|pg|p)\b\.?\s*\d+[\]}]|\{\d+\}|(?<=[\w.,;:!?\"”'’)])\s?\[(?:\d{1,3}|[*†‡])\]", re.IGNORECASE
 )

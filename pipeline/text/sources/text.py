@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.text.sources import files
+from pipeline.text.sources import deadline, files
 from pipeline.text.sources.document import Document, Reading, Skipped, Source, Span
 from pipeline.text.sources.parts import PART_BYTES, break_at
 from pipeline.text.sources.runs import runs
@@ -25,15 +25,25 @@ def read(path: Path, span: Span, reading: Reading) -> Iterator[Document | Skippe
 
 
 def _documents(path: Path, reading: Reading) -> Iterator[Document | Skipped]:
-    for line, block in _blocks(path):
-        try:
-            lines = b"\n".join(block).decode().split("\n")
-        except UnicodeDecodeError as error:
-            yield Skipped(
-                f"line {line}", f"not UTF-8 (byte {error.object[error.start]:#04x}); convert the file to UTF-8"
-            )
-            continue
-        yield Document(reading.source, f"{path.name}:{line}", "", lines)
+    return deadline.made(
+        _blocks(path),
+        lambda found: _document(*found, reading, path.name),
+        lambda found: _where(found[0]),
+        reading.document_seconds,
+    )
+
+
+def _document(line: int, block: list[bytes], reading: Reading, name: str) -> Document | Skipped:
+    try:
+        lines = b"\n".join(block).decode().split("\n")
+    except UnicodeDecodeError as error:
+        reason = f"not UTF-8 (byte {error.object[error.start]:#04x}); convert the file to UTF-8"
+        return Skipped(_where(line), reason)
+    return Document(reading.source, f"{name}:{line}", "", lines)
+
+
+def _where(line: int) -> str:
+    return f"line {line}"
 
 
 def _blocks(path: Path) -> Iterator[tuple[int, list[bytes]]]:

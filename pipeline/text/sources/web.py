@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.core.errors import DataError
 from pipeline.text.clean import normalise
-from pipeline.text.sources import files
+from pipeline.text.sources import charset, deadline, files
 from pipeline.text.sources.document import Document, Reading, Skipped, Source, Span
 from pipeline.text.sources.errors import CutError
 
@@ -25,6 +25,8 @@ HEADER_LINES = 1000
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 CHARSET = re.compile(rb"charset\s*=\s*[\"']?([\w-]+)", re.IGNORECASE)
 META_BYTES = 4096
+LENGTH = re.compile(r"[0-9]{1,18}")
+"""Of a record: what is longer than an exabyte is none."""
 WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 Headers = Mapping[str, str]
@@ -42,6 +44,10 @@ class _Record:
     def url(self) -> str:
         return self.headers.get("warc-target-uri", "").strip("<>")
 
+    @property
+    def where(self) -> str:
+        return f"record at byte {self.begin} ({self.url})"
+
 
 def find(path: Path, split: str) -> list[Path]:
     """List the archives and pages under a path."""
@@ -54,6 +60,8 @@ def read(path: Path, span: Span, reading: Reading) -> Iterator[Document | Skippe
 
     Raises: DataError if the file is cut or damaged.
     """
+    import pipeline.text.sources.html_prose  # noqa: F401 - loads the parser in nobody's time
+
     pages = _single if PAGE.search(path.name) else _archived
     return files.whole_or_kept(pages(path, reading), reading)
 
@@ -66,25 +74,31 @@ def _single(path: Path, reading: Reading) -> Iterator[Document | Skipped]:
             if len(data) > PAGE_BYTES:
                 yield Skipped(f"file {path.name!r}", f"longer than {PAGE_BYTES >> 20} MB")
                 return
-    yield _page(data, "", reading, path.name, "")
+    yield from deadline.made(
+        [data], lambda data: _page(data, "", reading, path.name, ""), lambda _: path.name, reading.document_seconds
+    )
 
 
 def _archived(path: Path, reading: Reading) -> Iterator[Document | Skipped]:
     with files.opened(path) as stream:
-        for record in _records(path, stream):
-            where = f"record at byte {record.begin} ({record.url})"
-            if record.body is None:
-                yield Skipped(where, f"longer than {PAGE_BYTES >> 20} MB")
-            elif record.headers.get("warc-type") == "conversion":
-                lines = [
-                    line for line in record.body.decode(errors="replace").split("\n") if line and not line.isspace()
-                ]
-                yield Document(reading.source, record.url, record.url, lines)
-            else:
-                yield from _response(record, reading, where)
+        yield from deadline.made(
+            _records(path, stream),
+            lambda record: _archived_page(record, reading),
+            lambda record: record.where,
+            reading.document_seconds,
+        )
 
 
-def _response(record: _Record, reading: Reading, where: str) -> Iterator[Document | Skipped]:
+def _archived_page(record: _Record, reading: Reading) -> Document | Skipped | None:
+    if record.body is None:
+        return Skipped(record.where, f"longer than {PAGE_BYTES >> 20} MB")
+    if record.headers.get("warc-type") == "conversion":
+        lines = [line for line in record.body.decode(errors="replace").split("\n") if line and not line.isspace()]
+        return Document(reading.source, record.url, record.url, lines)
+    return _response(record, reading)
+
+
+def _response(record: _Record, reading: Reading) -> Document | Skipped | None:
     """Make a document of a page that was found; nothing of redirections, errors and pictures."""
     headers, body = record.headers, record.body or b""
     if record.headers.get("content-type", "").startswith("application/http"):
@@ -92,13 +106,13 @@ def _response(record: _Record, reading: Reading, where: str) -> Iterator[Documen
         status, _, rest = head.partition(b"\r\n")
         headers = _fields(rest.split(b"\r\n"))
         if status.split(b" ")[1:2] != [b"200"]:
-            return
+            return None
     if not headers.get("content-type", "").lower().startswith(HTML_TYPES):
-        return
+        return None
     try:
-        yield _page(_unpacked(body, headers), headers["content-type"], reading, where, record.url)
+        return _page(_unpacked(body, headers), headers["content-type"], reading, record.where, record.url)
     except (zlib.error, ValueError) as error:
-        yield Skipped(where, f"its body cannot be decoded ({error})")
+        return Skipped(record.where, f"its body cannot be decoded ({error})")
 
 
 def _records(path: Path, stream: BufferedReader) -> Iterator[_Record]:
@@ -119,12 +133,14 @@ def _records(path: Path, stream: BufferedReader) -> Iterator[_Record]:
                 f"{path}: no WARC record at byte {begin} ({line[:20]!r}); download it again, or name another kind of source"
             )
         headers, size = _header(path, stream, byte)
-        length = int(headers["content-length"]) if headers.get("content-length", "").isdigit() else -1
-        if length < 0:
-            raise DataError(f"{path}: the WARC record at byte {begin} has no Content-Length; download it again")
-        body, read = _body(stream, length)
+        length = headers.get("content-length", "")
+        if not LENGTH.fullmatch(length):
+            raise DataError(
+                f"{path}: the WARC record at byte {begin} has no Content-Length that is a number ({length[:20]!r}); download it again"
+            )
+        body, read = _body(stream, int(length))
         byte += size + read
-        if read < length:
+        if read < int(length):
             raise CutError(path, byte, "within a WARC record")
         if headers.get("warc-type") in ("response", "resource", "conversion"):
             yield _Record(headers, body, begin)
@@ -196,9 +212,12 @@ def _joined(body: bytes) -> bytes:
 
 
 def _page(data: bytes, content_type: str, reading: Reading, where: str, url: str) -> Document | Skipped:
-    from pipeline.text.sources.html_prose import prose
+    from pipeline.text.sources.html_prose import MOST_ATTRIBUTES, is_crowded, prose
 
-    found = prose(_decode(data, content_type))
+    text = _decode(data, content_type)
+    if is_crowded(text):
+        return Skipped(where, f"a tag with more than {MOST_ATTRIBUTES} attributes, at most so many are read")
+    found = prose(text)
     if found is None:
         return Skipped(where, "not HTML")
     return Document(reading.source, normalise(found.title) or url or where, url, found.paragraphs, found.left_out)
@@ -207,10 +226,11 @@ def _page(data: bytes, content_type: str, reading: Reading, where: str, url: str
 def _decode(data: bytes, content_type: str) -> str:
     """Decode a page as its server says, else as it says itself, else as UTF-8 or, as browsers do, cp1252."""
     declared = CHARSET.search(content_type.encode()) or CHARSET.search(data, 0, META_BYTES)
-    for name in (declared[1].decode() if declared else "utf-8", "utf-8"):
+    for name in (charset.of_the_web(declared[1].decode()) if declared else None, "utf-8"):
         try:
-            return data.decode(name)
-        except (LookupError, UnicodeError):
+            if name:
+                return data.decode(name)
+        except UnicodeError:
             continue
     return data.decode("cp1252", errors="replace")
 

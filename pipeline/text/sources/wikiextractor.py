@@ -5,10 +5,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 from pipeline.core.errors import DataError
 from pipeline.text.clean import normalise
-from pipeline.text.sources import files, jsonl
+from pipeline.text.sources import deadline, files, jsonl
 from pipeline.text.sources.document import Document, Reading, Skipped, Source, Span, uncut
 from pipeline.text.sources.errors import CutError
 from pipeline.text.sources.runs import runs, too_long
@@ -25,6 +26,9 @@ TAG = re.compile(
 UNDECODED = "\ufffd"
 ESCAPES = 3
 """How often entities may have been escaped: in the dump, in its wikitext, and once more by WikiExtractor."""
+
+Article: TypeAlias = tuple[re.Match[str], list[str]]
+"""How it opens, and its lines."""
 
 
 def find(path: Path, split: str) -> list[Path]:
@@ -48,8 +52,15 @@ def read(path: Path, span: Span, reading: Reading) -> Iterator[Document | Skippe
     Raises: DataError if the file is cut or damaged, or holds no articles.
     """
     if _is_json(path):
-        return map(_decoded, jsonl.read(path, span, reading))
-    return files.whole_or_kept(_articles(path, span, reading), reading)
+        found = jsonl.read(path, span, reading)
+        return deadline.made(found, _decoded, _whose, reading.document_seconds)
+    made = deadline.made(
+        _articles(path, span),
+        lambda article: article if isinstance(article, Skipped) else _document(*article, reading),
+        lambda article: article.where if isinstance(article, Skipped) else _where(article[0]),
+        reading.document_seconds,
+    )
+    return files.whole_or_kept(made, reading)
 
 
 def _is_json(path: Path) -> bool:
@@ -57,7 +68,7 @@ def _is_json(path: Path) -> bool:
         return stream.peek(1)[:1] == b"{"
 
 
-def _articles(path: Path, span: Span, reading: Reading) -> Iterator[Document | Skipped]:
+def _articles(path: Path, span: Span) -> Iterator[Skipped | Article]:
     opening: re.Match[str] | None = None
     lines: list[str] = []
     found_any = False
@@ -65,11 +76,7 @@ def _articles(path: Path, span: Span, reading: Reading) -> Iterator[Document | S
         begins = OPENING.fullmatch(line) if line.startswith("<doc ") else None
         if begins or line == CLOSING:
             if opening:
-                yield (
-                    Skipped(_where(opening), f"no {CLOSING} before the next one")
-                    if begins
-                    else _document(opening, lines, reading)
-                )
+                yield Skipped(_where(opening), f"no {CLOSING} before the next one") if begins else (opening, lines)
             opening, lines, found_any = begins, [], True
         elif opening:
             lines.append(line)
@@ -107,6 +114,10 @@ def _document(opening: re.Match[str], lines: list[str], reading: Reading) -> Doc
 
 def _where(opening: re.Match[str]) -> str:
     return f"article {opening['title']!r} (id {opening['id']})"
+
+
+def _whose(found: Document | Skipped) -> str:
+    return found.where if isinstance(found, Skipped) else f"article {found.title!r}"
 
 
 def _decoded(found: Document | Skipped) -> Document | Skipped:

@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from pipeline.core.errors import DataError
-from pipeline.core.limits import time_limit
 from pipeline.text.clean import normalise
-from pipeline.text.sources import files, mediawiki, multistream
+from pipeline.text.sources import deadline, files, mediawiki, multistream
 from pipeline.text.sources.document import Document, Reading, Skipped, Source, Span, uncut
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
 # "#REDIRECT [[...]]" in any language: a word glued to '#' and followed by a link opens no article.
-REDIRECT = re.compile(r"\s*#\s*(?:redirect\b|[^\W\d_]+\s*:?\s*\[\[)", re.IGNORECASE)
+REDIRECT = re.compile(r"\s*#\s*(?:redirect\b|[^\W\d_]++\s*+:?\s*+\[\[)", re.IGNORECASE)
 KINDS = r"user|wikipedia|project|file|image|mediawiki|template|help|category|portal|book|draft|module|timedtext"
 NAMESPACE = re.compile(rf"(?:{KINDS})(?: talk)?|talk|media|special", re.IGNORECASE)
 """Prefixes of titles outside namespace 0, for old dumps that neither number nor list their namespaces."""
@@ -70,23 +68,30 @@ def read(path: Path, span: Span, reading: Reading) -> Iterator[Document | Skippe
 
 
 def _articles(path: Path, span: Span, reading: Reading) -> Iterator[Document | Skipped]:
+    import pipeline.text.wikitext  # noqa: F401 - loads its tables in nobody's time
+
     site = Site()
-    for element in mediawiki.elements(path, span):
+
+    def made(element: "_Element") -> Document | None:
+        nonlocal site
         if element.tag.endswith("siteinfo"):
             site = _site(element)
         elif _is_article(element, site):
-            yield _document(element, site, reading)
+            return _document(element, site, reading)
+        return None
+
+    return deadline.made(mediawiki.elements(path, span), made, _where, reading.document_seconds)
 
 
-def _document(page: "_Element", site: Site, reading: Reading) -> Document | Skipped:
+def _where(page: "_Element") -> str:
+    return f"page {_text(page, 'title')!r} (id {_text(page, 'id')})"
+
+
+def _document(page: "_Element", site: Site, reading: Reading) -> Document:
     from pipeline.text.wikitext import prose
 
     title = _text(page, "title")
-    try:
-        with time_limit(reading.document_seconds):
-            found = prose(_wikitext(page), hidden=site.hidden, list_items=reading.list_items)
-    except DataError as error:
-        return Skipped(f"page {title!r} (id {_text(page, 'id')})", str(error))
+    found = prose(_wikitext(page), hidden=site.hidden, list_items=reading.list_items)
     return Document(reading.source, normalise(title), site.url(title), found.paragraphs, found.left_out)
 
 
