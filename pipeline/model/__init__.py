@@ -1,1 +1,1 @@
-"""The encoder of Devlin et al. 2019: its sizes, its layers, its heads, and its Hugging Face names."""
+"""The encoder, of either architecture: its sizes, its layers, its heads, and its Hugging Face names."""

@@ -9,7 +9,7 @@ from torch import nn
 
 from pipeline.core.errors import ConfigError
 from pipeline.model import huggingface
-from pipeline.model.bert import Encoder
+from pipeline.model.encoder import encoder_of
 from pipeline.model.heads import MaskedLanguageHead
 from pipeline.model.huggingface import State
 from pipeline.text.encode import load
@@ -43,11 +43,11 @@ def fill_masks(weights: Path, vocabulary: Path, text: str, top: int) -> list[lis
         raise ConfigError(f"the text has {len(ids)} tokens and the model reads {shape.max_positions}; shorten it")
     if "heads.mlm.bias_V" not in state:
         raise ConfigError(f"{weights}: has no masked language head; name a pretrained model")
-    encoder = _loaded(Encoder(shape), state, "encoder.")
+    encoder = _loaded(encoder_of(shape), state, "encoder.")
     head = _loaded(MaskedLanguageHead(shape), state, "heads.mlm.")
     ids_BT = torch.tensor([ids])
     hidden_BTD = encoder(ids_BT, torch.zeros_like(ids_BT), None)
-    share_MV = head(hidden_BTD[ids_BT == mask_id], encoder.embeddings.word.weight).softmax(-1)
+    share_MV = head(hidden_BTD[ids_BT == mask_id], encoder.word_embedding_VD).softmax(-1)
     best = share_MV.topk(min(top, shape.vocab_size))
     return [
         [Answer(str(tokenizer.id_to_token(at)), share) for at, share in zip(row, shares, strict=True)]

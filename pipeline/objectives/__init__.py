@@ -14,6 +14,7 @@ from pipeline.core.errors import ConfigError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from pipeline.model.heads import Hidden
     from pipeline.model.shape import Shape
     from pipeline.objectives.segments import Examples, Keys
     from pipeline.text.encode import Encoded
@@ -76,7 +77,7 @@ class Head(Protocol):
 class Loss(Protocol):
     """Takes the loss of one micro-batch."""
 
-    def __call__(self, head: "nn.Module", hidden_BTD: "Tensor", word_embedding_VD: "Tensor", batch: Batch) -> Terms:
+    def __call__(self, head: "nn.Module", hidden: "Hidden", word_embedding_VD: "Tensor", batch: Batch) -> Terms:
         """Sum the cross-entropies of what is predicted."""
         ...
 

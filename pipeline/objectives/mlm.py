@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from pipeline.model.heads import Hidden
     from pipeline.model.shape import Shape
     from pipeline.objectives import Batch, Terms
 
@@ -16,14 +17,9 @@ def head(shape: "Shape") -> "nn.Module":
     return MaskedLanguageHead(shape)
 
 
-def loss(head: "nn.Module", hidden_BTD: "Tensor", word_embedding_VD: "Tensor", batch: "Batch") -> "Terms":
+def loss(head: "nn.Module", hidden: "Hidden", word_embedding_VD: "Tensor", batch: "Batch") -> "Terms":
     """Sum the cross-entropies at the predicted positions; no other position reaches the head."""
-    from torch.nn.functional import cross_entropy
-
     from pipeline.objectives import Terms
 
-    hidden_MD = hidden_BTD.flatten(0, 1)[batch.predicted_M]
-    logits_MV = head(hidden_MD, word_embedding_VD).float()
-    loss_sum = cross_entropy(logits_MV, batch.labels_M, reduction="sum")
-    correct = (logits_MV.argmax(-1) == batch.labels_M).sum()
+    loss_sum, correct = head(hidden.predicted_MD, word_embedding_VD, batch.labels_M)
     return Terms(loss_sum, correct.new_tensor(len(batch.labels_M)), correct)

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from pipeline.model.heads import PairHead
+from pipeline.model.heads import Hidden, PairHead
 from pipeline.model.shape import Shape
 from pipeline.objectives import OBJECTIVES
 
@@ -26,8 +26,8 @@ def test_the_loss_is_the_sum_over_rows_that_hold_a_pair(name: str) -> None:
     torch.manual_seed(1)
     head = OBJECTIVES[name].head(Shape(layers=1, width=8, heads=2, vocab_size=50, max_positions=16))
     assert isinstance(head, PairHead)
-    hidden_BTD = torch.randn(3, 4, 8)
-    terms = OBJECTIVES[name].loss(head, hidden_BTD, torch.randn(50, 8), batch(1, -100, 0))
+    hidden_BTD = torch.randn(3, 1, 8)
+    terms = OBJECTIVES[name].loss(head, Hidden(hidden_BTD, torch.randn(0, 8)), torch.randn(50, 8), batch(1, -100, 0))
     chances = head(hidden_BTD).log_softmax(-1)
     assert terms.loss_sum.item() == pytest.approx(-(chances[0, 1] + chances[2, 0]).item(), rel=1e-5)
     assert terms.count.item() == 2
@@ -38,6 +38,8 @@ def test_the_loss_is_the_sum_over_rows_that_hold_a_pair(name: str) -> None:
 @PAIRED
 def test_rows_of_one_segment_alone_give_no_loss(name: str) -> None:
     head = OBJECTIVES[name].head(Shape(layers=1, width=8, heads=2, vocab_size=50, max_positions=16))
-    terms = OBJECTIVES[name].loss(head, torch.randn(2, 4, 8), torch.randn(50, 8), batch(-100, -100))
+    terms = OBJECTIVES[name].loss(
+        head, Hidden(torch.randn(2, 1, 8), torch.randn(0, 8)), torch.randn(50, 8), batch(-100, -100)
+    )
     assert (terms.loss_sum.item(), terms.count.item(), terms.correct.item()) == (0, 0, 0)
     terms.loss_sum.backward()  # type: ignore[no-untyped-call]
