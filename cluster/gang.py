@@ -8,17 +8,20 @@ tried again by the driver (Ray Train's own FailureConfig would repeat both).
 import errno
 import importlib
 import os
+import re
 import shutil
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from cluster.turn import leave_with_turn
 from pipeline.core.errors import ComputeError, PretraceError
 
 TAIL_LINES = 12
+HANG_SECONDS = 600.0  # a rank that answers nothing for so long is dead; Ray Train's default
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -29,12 +32,16 @@ class Group:
     ranks: int
     gpus_per_rank: float
     start_timeout_seconds: float
+    wait_seconds: int  # of ranks for each other
     storage: Path
 
     def needs(self) -> dict[str, float]:
-        """Say what the whole group asks of the cluster, in Ray's words."""
-        needs: dict[str, float] = {"CPU": self.ranks, "GPU": self.ranks * self.gpus_per_rank}
-        return {name: amount for name, amount in needs.items() if amount}
+        """Say what each rank asks of its host, in Ray's words."""
+        return {"CPU": 1.0, **({"GPU": self.gpus_per_rank} if self.gpus_per_rank else {})}
+
+    def spread(self) -> Literal["PACK", "SPREAD"]:
+        """Say how ranks are put on hosts: GPUs of one host talk fastest, ranks on CPUs share its memory's bandwidth."""
+        return "PACK" if self.gpus_per_rank else "SPREAD"
 
     def env(self) -> dict[str, str]:
         """Give the environment of the ranks and of the task that starts them."""
@@ -43,6 +50,7 @@ class Group:
             "RAY_TRAIN_METRICS_ENABLED": "0",
             "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process more; a lost host is a dead rank to us
             "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+            "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": str(min(HANG_SECONDS, self.wait_seconds)),
             "RAY_CHDIR_TO_TRIAL_DIR": "0",
             "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5",  # ranks that wait for a dead one do not come in 30, either
         }
@@ -68,18 +76,19 @@ class Leader:
 def run_group(group: Group, entry: str, order: str) -> list[Exception]:
     """Run `entry` on every rank and return what went wrong, the cause before what it led to."""
     from ray.train import TrainingFailedError, WorkerGroupError
-    from ray.train.torch import TorchConfig
     from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig  # ray.train names the types of V1
 
-    from cluster.trainer import Trainer
+    from cluster.trainer import Torch, Trainer
 
-    each = {name: amount / group.ranks for name, amount in group.needs().items()}
     trainer = Trainer(
         run_rank,
-        train_loop_config={"entry": entry, "order": order},
-        torch_config=TorchConfig(backend="nccl" if group.gpus_per_rank else "gloo"),
+        train_loop_config={"entry": entry, "order": order, "gang": group.storage.name},
+        torch_config=Torch(backend="nccl" if group.gpus_per_rank else "gloo", timeout_s=group.wait_seconds),
         scaling_config=ScalingConfig(
-            num_workers=group.ranks, use_gpu=bool(group.gpus_per_rank), resources_per_worker=each
+            num_workers=group.ranks,
+            use_gpu=bool(group.gpus_per_rank),
+            resources_per_worker=group.needs(),
+            placement_strategy=group.spread(),
         ),
         run_config=RunConfig(
             name=group.storage.name,
@@ -99,8 +108,10 @@ def run_group(group: Group, entry: str, order: str) -> list[Exception]:
 def run_rank(config: dict[str, str]) -> None:
     """Call the entry; Ray Train calls this on every rank with the environment that torchrun would give."""
     module, _, name = config["entry"].partition(":")
+    order = Path(config["order"])
+    leave_with_turn(order, config["gang"])
     try:
-        getattr(importlib.import_module(module), name)(Path(config["order"]))
+        getattr(importlib.import_module(module), name)(order)
     except Exception as error:
         if is_final(error):
             raise
@@ -118,12 +129,17 @@ def by_blame(failures: Mapping[int, Exception]) -> list[Exception]:
     """Order failures: final ones, then ranks that died, then ranks that said so, most of which only lost a peer."""
     final = [failure for failure in failures.values() if is_final(failure)]
     said = [failure for failure in failures.values() if isinstance(failure, ComputeError)]
-    died = [
-        ComputeError(f"rank {rank}: ended abnormally ({type(failure).__name__}): {tail(str(failure))}")
-        for rank, failure in failures.items()
-        if failure not in final and failure not in said
-    ]
+    died = [_death(rank, failure) for rank, failure in failures.items() if failure not in final and failure not in said]
     return [*final, *died, *said]
+
+
+def _death(rank: int, failure: Exception) -> ComputeError:
+    """Say what Ray knows of the end of a rank: the last line of what Ray Train's error wraps."""
+    cause = getattr(failure, "health_check_failure", failure)
+    lines = str(cause).strip().splitlines() or [""]
+    host = re.search(r"^\s*ip: (\S+)$", str(cause), re.MULTILINE)
+    where = f" on {host[1]}" if host else ""
+    return ComputeError(f"rank {rank}{where}: ended abnormally ({type(cause).__name__}): {lines[-1]}")
 
 
 def tail(text: str) -> str:

@@ -7,7 +7,9 @@ import logging
 import os
 import sys
 import threading
+import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -19,6 +21,7 @@ from typing import Any, Self, TypeVar
 from cluster.embedded import ROOT, Embedded, gang_prefix
 from cluster.gang import Group, Leader, end_group, is_final, tail
 from cluster.join import join
+from cluster.turn import give_turn
 from pipeline.core.compute import NOTE, MakePiece, Piece, make_piece
 from pipeline.core.errors import ComputeError, PretraceError
 
@@ -35,6 +38,7 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else ray 2.60 warns of it at every start
     "RAY_task_oom_retries": str(WORKER_RETRIES),  # Ray's default is for ever
 }
+INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")  # where the user names them; else see cluster.network
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
@@ -43,7 +47,9 @@ class RayCompute:
 
     `address` is None or the cluster's `host:port`; `workers` items of a map run at once. `state` is a folder of the
     store: hosts of a cluster must see it, like all of the store. Paths in items and orders should be absolute, since
-    workers of a cluster run in other folders.
+    workers of a cluster run in other folders. Where a cluster lost hosts, a gang waits for `host_wait_seconds` until
+    they are back, and then goes on with what there is room for, if that is `min_ranks`. Ranks wait for each other for
+    `rank_wait_seconds`, then they start again from a checkpoint.
     """
 
     def __init__(
@@ -54,13 +60,18 @@ class RayCompute:
         ranks: int,
         state: Path,
         gpus_per_rank: float = 0,
-        rank_start_timeout_seconds: float = 300,
+        min_ranks: int | None = None,
         max_failures: int = 3,
+        host_wait_seconds: float = 300,
+        rank_wait_seconds: int = 1800,
+        rank_start_timeout_seconds: float = 300,
     ) -> None:
         self._address = address
         self._workers = workers
         self._state = state.absolute()
-        self._group = Group(ranks, gpus_per_rank, rank_start_timeout_seconds, self._state)
+        self._group = Group(ranks, gpus_per_rank, rank_start_timeout_seconds, rank_wait_seconds, self._state)
+        self._min_ranks = min(ranks, min_ranks or ranks)
+        self._host_wait_seconds = host_wait_seconds if address else 0.0
         self._max_failures = max_failures
         self._lock = threading.Lock()
         self._embedded: Embedded | None = None
@@ -99,10 +110,14 @@ class RayCompute:
         if count:
             done(count)
         made: dict[int, Piece] = {}
+        hosts: Counter[str] = Counter()
         with closing(self._make(fn, items, folders, missing)) as making:
-            for index, piece in making:
+            for index, (piece, host) in making:
                 made[index] = piece
+                hosts[host] += 1
                 done(count + len(made))
+        if self._address is not None and made:
+            LOG.info("%s: made %s", fn.__qualname__, ", ".join(f"{n} on {host}" for host, n in sorted(hosts.items())))
         return [made.get(i) or make_piece(fn, items[i], folder) for i, folder in enumerate(folders)]
 
     def gang(self, entry: str, order: Path, watch: Callable[[], None]) -> None:
@@ -113,7 +128,8 @@ class RayCompute:
         Raises: whatever PretraceError a rank raised; ComputeError for any other end of a rank.
         """
         for attempt in range(self._max_failures + 1):
-            failures = self._attempt(entry, order, watch)
+            ranks = self._wait_for_room(watch)
+            failures = self._attempt(ranks, entry, order.absolute(), watch)
             if not failures:
                 return
             if is_final(failures[0]):
@@ -121,16 +137,19 @@ class RayCompute:
             LOG.warning("attempt %d of %d: %s", attempt + 1, self._max_failures + 1, failures[0])
         raise ComputeError(f"{order}: {failures[0]}")
 
-    def _attempt(self, entry: str, order: Path, watch: Callable[[], None]) -> list[Exception]:
+    def _attempt(self, ranks: int, entry: str, order: Path, watch: Callable[[], None]) -> list[Exception]:
         ray = self._ray()
-        self._check_room(ray)
-        group = replace(self._group, storage=self._state / f"{gang_prefix(os.getpid())}{uuid.uuid4().hex[:8]}")
-        leader = ray.remote(Leader).options(num_cpus=0).remote()
-        running = leader.run.remote(group, entry, str(order.absolute()))
+        storage = self._state / f"{gang_prefix(os.getpid())}{uuid.uuid4().hex[:8]}"
+        group = replace(self._group, ranks=ranks, storage=storage)
+        give_turn(order, storage.name)
+        leader = ray.remote(Leader).options(num_cpus=0, scheduling_strategy=_here(ray)).remote()
+        running = leader.run.remote(group, entry, str(order))
         try:
             while not ray.wait([running], timeout=WATCH_SECONDS)[0]:
                 self._note()
                 watch()
+                if room(ray, group) < ranks:
+                    return [ComputeError(f"a host was lost: there is no more room for {_ranks(ranks)}")]
             watch()
             failures: list[Exception] = ray.get(running)
         except ray.exceptions.RayError as error:
@@ -139,13 +158,37 @@ class RayCompute:
             end_group(ray, leader, group)
         return failures
 
+    def _wait_for_room(self, watch: Callable[[], None]) -> int:
+        """Count the ranks to start: all; or, where hosts stay away for too long, those that there is room for.
+
+        Raises: ComputeError if these are too few.
+        """
+        ray, wanted, patience = self._ray(), self._group.ranks, time.monotonic() + self._host_wait_seconds
+        waited = False
+        while (found := room(ray, self._group)) < wanted and time.monotonic() < patience:
+            if not waited:
+                LOG.warning("%s; waiting %g s for hosts", self._shortage(found), self._host_wait_seconds)
+            waited = True
+            watch()
+            time.sleep(WATCH_SECONDS)
+        if found < self._min_ranks:
+            raise ComputeError(f"{self._shortage(found)}; lower run.ranks or run.min_ranks, or add hosts")
+        if found < wanted:
+            LOG.warning("%s; going on with %s", self._shortage(found), _ranks(found))
+        return min(found, wanted)
+
+    def _shortage(self, found: int) -> str:
+        wanted = self._group.ranks
+        what = " and ".join(f"{wanted * amount:g} {name}s" for name, amount in self._group.needs().items())
+        return f"run.ranks={wanted} needs {what}, and Ray has room for {_ranks(found)}"
+
     def _make(
         self, fn: MakePiece[T], items: Sequence[T], folders: Sequence[Path], missing: list[int]
-    ) -> Generator[tuple[int, Piece], None, None]:
+    ) -> Generator[tuple[int, tuple[Piece, str]], None, None]:
         if not missing:
             return
         ray = self._ray()
-        task = ray.remote(make_piece).options(num_cpus=1, max_retries=WORKER_RETRIES)
+        task = ray.remote(make_here).options(num_cpus=1, max_retries=WORKER_RETRIES, scheduling_strategy="SPREAD")
         queue = iter(missing)
         running: dict[Any, int] = {}
         try:
@@ -186,29 +229,52 @@ class RayCompute:
         if self._embedded:
             self._embedded.note()
 
-    def _check_room(self, ray: Any) -> None:
-        has = ray.cluster_resources()
-        for name, amount in self._group.needs().items():
-            if has.get(name, 0) < amount:
-                raise ComputeError(
-                    f"run.ranks={self._group.ranks} needs {amount:g} {name}s and Ray has {has.get(name, 0):g}; "
-                    "lower run.ranks or run.gpus_per_rank, or add hosts"
-                )
+
+def make_here(fn: MakePiece[T], item: T, folder: Path) -> tuple[Piece, str]:
+    """Make a piece and say on which host; runs in a worker."""
+    from cluster.network import own_address
+
+    return make_piece(fn, item, folder), own_address()
+
+
+def room(ray: Any, group: Group) -> int:
+    """Count the ranks that the hosts which are there have room for, whether or not others use it now."""
+    hosts = [host["Resources"] for host in ray.nodes() if host["Alive"]]
+    needs = group.needs().items()
+    return sum(min(int(has.get(name, 0) // amount) for name, amount in needs) for has in hosts)
+
+
+def _here(ray: Any) -> Any:
+    """Have an actor run on the driver's own host: the loss of another one is not its end."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+
+
+def _ranks(number: int) -> str:
+    return f"{number} rank{'' if number == 1 else 's'}"
 
 
 def _worker_env() -> dict[str, str]:
     """Give what every worker's environment holds: one thread each, and this package wherever the driver runs."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     threads = dict.fromkeys(ONE_THREAD, "1")
-    return {**QUIET, **threads, "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": os.pathsep.join(paths)}
+    interfaces = {name: os.environ[name] for name in INTERFACES if name in os.environ}
+    return {
+        **QUIET,
+        **threads,
+        **interfaces,
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONPATH": os.pathsep.join(paths),
+    }
 
 
-def _result(ray: Any, ready: Any, what: str) -> Piece:
+def _result(ray: Any, ready: Any, what: str) -> tuple[Piece, str]:
     try:
-        piece: Piece = ray.get(ready)
+        made: tuple[Piece, str] = ray.get(ready)
     except ray.exceptions.RayError as error:
         raise _meaning(error, what) from error
-    return piece
+    return made
 
 
 def _meaning(error: Exception, what: str) -> Exception:

@@ -6,9 +6,12 @@ dashboard) and a preemption watcher. That is 15 CPU seconds and 450 MB before th
 """
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 from ray.train import Result
+from ray.train.torch import TorchConfig
+from ray.train.torch.config import _TorchBackend
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.execution.controller import TrainController
 from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
@@ -16,6 +19,27 @@ from ray.train.v2._internal.execution.worker_group.placement_group_handle import
 from ray.train.v2._internal.execution.worker_group.worker_group import WorkerGroup
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 from ray.util.placement_group import placement_group
+
+from cluster.network import prepare
+
+
+class Backend(_TorchBackend):
+    """Process groups of torch over the right interface."""
+
+    def on_start(self, worker_group: Any, backend_config: Any) -> None:
+        """Prepare every rank, then have them meet."""
+        worker_group.execute(prepare, backend_config.timeout_s)
+        super().on_start(worker_group, backend_config)
+
+
+@dataclass
+class Torch(TorchConfig):
+    """Settings of such process groups."""
+
+    @property
+    def backend_cls(self) -> type[Backend]:
+        """Name what is done with them."""
+        return Backend
 
 
 class FixedSize(FixedScalingPolicy):

@@ -62,6 +62,10 @@ def waits(first: bool) -> None:
         time.sleep(0.05)
 
 
+def slow(first: bool) -> None:
+    time.sleep(1.0)
+
+
 FATES: dict[str, Callable[[bool], None]] = {
     "none": lambda first: None,
     "killed once": killed_once,
@@ -70,6 +74,7 @@ FATES: dict[str, Callable[[bool], None]] = {
     "full disk": full_disk,
     "mistake": mistake,
     "waits": waits,
+    "slow": slow,
 }
 
 RANK_ENV = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS", "DS_ACCELERATOR")

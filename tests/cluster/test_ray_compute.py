@@ -1,12 +1,13 @@
 import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from cluster.gang import by_blame
-from cluster.ray_compute import RayCompute
+from cluster.ray_compute import RayCompute, room
 from pipeline.core.compute import Piece, in_turn
 from pipeline.core.errors import ComputeError, DataError
 from tests.cluster.entries import Item, square
@@ -116,13 +117,30 @@ def test_a_process_has_one_ray(compute: RayCompute, tmp_path: Path) -> None:
         mapped(second, tmp_path / "second", "none")
 
 
-def test_more_ranks_than_ray_has_cpus_is_said_at_once(
+def test_more_ranks_than_ray_has_room_for_is_said_at_once(
     compute: RayCompute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compute, "_group", RayCompute(address=None, workers=1, ranks=9, state=tmp_path)._group)
+    monkeypatch.setattr(compute, "_group", replace(compute._group, ranks=9))
+    monkeypatch.setattr(compute, "_min_ranks", 9)
     assert compute.ranks() == 9
-    with pytest.raises(ComputeError, match=r"run\.ranks=9 needs 9 CPUs and Ray has 2; lower run\.ranks"):
+    with pytest.raises(
+        ComputeError, match=r"run\.ranks=9 needs 9 CPUs, and Ray has room for 2 ranks; lower run\.ranks"
+    ):
         compute.gang(ENTRY, order_of(tmp_path, "none"), lambda: None)
+
+
+def test_a_gang_has_the_ranks_that_there_is_room_for_if_these_are_enough(
+    compute: RayCompute, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(compute, "_group", replace(compute._group, ranks=3))
+    assert compute._wait_for_room(lambda: None) == 2
+    assert "run.ranks=3 needs 3 CPUs, and Ray has room for 2 ranks; going on with 2 ranks" in caplog.text
+
+
+def test_hosts_without_a_gpu_have_no_room_for_ranks_that_need_one(compute: RayCompute, tmp_path: Path) -> None:
+    mapped(compute, tmp_path, "none")
+    assert room(compute._ray(), compute._group) == 2
+    assert room(compute._ray(), replace(compute._group, gpus_per_rank=1)) == 0
 
 
 def test_the_cause_is_named_before_what_it_led_to() -> None:
@@ -132,6 +150,14 @@ def test_the_cause_is_named_before_what_it_led_to() -> None:
         "rank 0: Connection reset by peer",
     ]
     assert by_blame({0: lost_peer, 1: died, 2: cut})[0] is cut
+
+
+def test_the_end_of_a_rank_is_told_with_its_host_and_in_one_line() -> None:
+    from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
+
+    death = RuntimeError("The actor died.\n\tpid: 7\n\tip: 10.77.0.2\nIts node has died: no heartbeats.")
+    (error,) = by_blame({3: WorkerHealthCheckFailedError("A health check failed.", failure=death)})
+    assert str(error) == "rank 3 on 10.77.0.2: ended abnormally (RuntimeError): Its node has died: no heartbeats."
 
 
 @pytest.mark.slow
@@ -147,6 +173,16 @@ def test_ranks_add_up_their_numbers(compute: RayCompute, tmp_path: Path) -> None
     assert {(each["OMP_NUM_THREADS"], each["DS_ACCELERATOR"]) for each in saw} == {("1", "cpu")}
     assert saw[0]["MASTER_PORT"] == saw[1]["MASTER_PORT"]
     assert watched
+
+
+@pytest.mark.slow
+def test_ranks_that_wait_too_long_for_another_give_up(
+    compute: RayCompute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compute, "_max_failures", 0)
+    monkeypatch.setattr(compute, "_group", replace(compute._group, wait_seconds=5))
+    with pytest.raises(ComputeError, match=r"(?s)order\.json: rank 0: .*all_reduce.*[Tt]imed out"):
+        compute.gang(ENTRY, order_of(tmp_path, "waits"), lambda: None)
 
 
 @pytest.mark.slow
