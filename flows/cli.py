@@ -36,7 +36,8 @@ def pretrace() -> None:
       pretrace run  configs/tiny.yaml recipe.corpus.sources.0.path=/data/enwiki.xml.bz2
 
     The same `run` again resumes what was interrupted and skips what is made.
-    Exit codes: 0 done, 2 a mistake in the settings, 3 bad data, 4 a failed audit, 5 workers died, 1 anything else.
+    Exit codes: 0 done, 2 a mistake in the settings, 3 bad data, 4 a failed audit, 5 workers died, 75 interrupted (run
+    it again), 1 anything else.
     """
 
 

@@ -100,7 +100,10 @@ def _compute(run: Run, store: Store) -> RayCompute:
         ranks=run.ranks,
         gpus_per_rank=1 if run.device == "cuda" else 0,
         state=store.root / "ray",
+        min_ranks=run.min_ranks,
         max_failures=run.max_failures,
+        host_wait_seconds=60 * run.host_wait_minutes,
+        rank_wait_seconds=round(60 * run.rank_wait_minutes),
     )
 
 

@@ -11,10 +11,11 @@ from rich.console import Console
 from flows.outcome import Outcome, findings, funnel_of, next_commands, table_of
 from flows.planning import plan_in
 from flows.progress import console, shown
+from flows.stopping import Stopping
 from pipeline.config import PipelineConfig
-from pipeline.core.errors import StoreError
+from pipeline.core.errors import Interrupted, StoreError
 from pipeline.core.stage import Step
-from pipeline.core.store import Store
+from pipeline.core.store import WORK, Store
 
 SERVER_BYTES = 32_000_000
 """What Prefect's database grows to in its first minutes, several times over; it hangs where it cannot be written."""
@@ -35,7 +36,8 @@ def run_config(config: PipelineConfig, until: str | None) -> None:
     """Make everything that a config asks for, up to and with a stage, and print what became of it."""
     out = console()
     store = Store(Path(config.run.store).absolute()).open()
-    outcomes = _hits(plan_in(store, config.recipe, until), store) or _run(config, until, store, out)
+    steps = plan_in(store, config.recipe, until)
+    outcomes = _hits(steps, store) or _run(config, until, steps, store, out)
     for outcome in outcomes:
         if outcome.made and outcome.artifact.label == "corpus":
             out.print(funnel_of(outcome.artifact.manifest["facts"]))
@@ -67,18 +69,27 @@ def _hits(steps: Sequence[Step], store: Store) -> list[Outcome]:
     return found if len(found) == len(steps) else []
 
 
-def _run(config: PipelineConfig, until: str | None, store: Store, out: Console) -> list[Outcome]:
+def _run(config: PipelineConfig, until: str | None, steps: Sequence[Step], store: Store, out: Console) -> list[Outcome]:
+    """Run the flow.
+
+    Raises: Interrupted if a signal ended it.
+    """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     if "PREFECT_API_URL" not in os.environ:
         _require_room(store)
         os.environ.setdefault("PREFECT_HOME", str(store.root / "prefect"))
     logging.captureWarnings(True)
+    from prefect.exceptions import TerminationSignal
+
     from flows.pretraining import PROGRESS, pretraining
 
-    with shown(out) as progress:
-        token = PROGRESS.set(progress)
+    work = {step.name: store.folder(step) / WORK for step in steps}
+    with shown(out) as progress, Stopping(progress, work.__getitem__) as stopping:
+        token = PROGRESS.set(stopping)
         try:
             return pretraining.with_options(flow_run_name=config.recipe.name)(config, until)
+        except (KeyboardInterrupt, SystemExit, TerminationSignal) as end:  # by whose handler was there
+            raise Interrupted("interrupted; run the same command again to go on") from end
         finally:
             PROGRESS.reset(token)

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from pipeline.agreement import odd_batches, odd_running, odd_schedule
 from pipeline.core.layers import read_tree, validated
 from pipeline.core.section import OneOf, Place, Section
 from pipeline.model.shape import SIZES, Shape
@@ -17,6 +18,7 @@ from pipeline.objectives import OBJECTIVES
 from pipeline.running import Run
 from pipeline.tasks import TASKS
 from pipeline.text.cleaning import STEPS
+from pipeline.text.cleaning.language import LANGUAGES
 from pipeline.text.sources import SOURCES
 from pipeline.text.vocab import ALGORITHMS
 
@@ -78,8 +80,8 @@ class CorpusConfig(Section):
 
     sources: Annotated[tuple[SourceConfig, ...], Field(min_length=1)] = (SourceConfig(),)
     """Where the text comes from, in order: of equal documents the first source's is kept."""
-    language: str = "en"
-    """The language whose rules split sentences, as an ISO 639-1 code."""
+    language: Annotated[str, Field(pattern="^[a-z]{2,3}$")] = "en"
+    """The language whose rules split sentences, as an ISO 639 code of two or three letters, such as en."""
     shards: Annotated[int, Field(ge=1, le=4096)] = 8
     """Into how many files documents are dealt, by a hash of their text."""
     cleaning: CleaningConfig = CleaningConfig()
@@ -256,7 +258,15 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _agree(self) -> "Recipe":
-        for problem in (*_too_long(self), *_odd_heads(self), *_odd_objectives(self), *_odd_bands(self)):
+        for problem in (
+            *_too_long(self),
+            *_odd_heads(self),
+            *_odd_objectives(self),
+            *_odd_bands(self),
+            *odd_schedule(self),
+            *odd_batches(self),
+            *_odd_language(self),
+        ):
             raise ValueError(problem)
         return self
 
@@ -269,12 +279,8 @@ class PipelineConfig(Section):
 
     @model_validator(mode="after")
     def _agree(self) -> "PipelineConfig":
-        for at, phase in enumerate(self.recipe.phases):
-            if phase.global_batch < self.run.ranks:
-                raise ValueError(
-                    f"recipe.phases.{at}.global_batch={phase.global_batch} is below run.ranks={self.run.ranks}; "
-                    "every rank needs a sequence: raise the former or lower the latter"
-                )
+        for problem in odd_running(self.recipe, self.run):
+            raise ValueError(problem)
         return self
 
 
@@ -323,11 +329,12 @@ def _too_long(recipe: Recipe) -> list[str]:
 
 def _odd_heads(recipe: Recipe) -> list[str]:
     shape = recipe.model.shape(recipe.tokenizer.vocab_size)
-    if shape.width % shape.heads == 0:
-        return []
-    return [
-        f"recipe.model.width={shape.width} is not a multiple of recipe.model.heads={shape.heads}; change one of them"
-    ]
+    sizes = f"recipe.model.width={shape.width}", f"recipe.model.heads={shape.heads}"
+    if shape.width % shape.heads:
+        return [f"{sizes[0]} is not a multiple of {sizes[1]}; change one of them"]
+    if shape.architecture == "modern" and shape.head_width % 2:
+        return [f"{sizes[0]} with {sizes[1]} makes odd heads, which rotary positions cannot turn; change one of them"]
+    return []
 
 
 def _odd_objectives(recipe: Recipe) -> list[str]:
@@ -335,11 +342,26 @@ def _odd_objectives(recipe: Recipe) -> list[str]:
     pairing = [name for name in chosen if OBJECTIVES[name].pairs]
     if len(pairing) > 1:
         return [f"recipe.examples.objectives: {' and '.join(pairing)} both make pairs of segments; keep one of them"]
+    if pairing and recipe.model.architecture != "bert":
+        return [
+            f"recipe.examples.objectives: {pairing[0]} tells pairs by their segments, which "
+            f"recipe.model.architecture={recipe.model.architecture} has not; leave it out or take bert"
+        ]
     if len(set(chosen)) < len(chosen):
         return [f"recipe.examples.objectives={list(chosen)} names one twice; keep it once"]
     if recipe.masking.mode == "dynamic" and recipe.masking.duplicates > 1:
         return ["recipe.masking.duplicates is for static masks; set recipe.masking.mode=static or leave it out"]
     return []
+
+
+def _odd_language(recipe: Recipe) -> list[str]:
+    language = recipe.corpus.language
+    if "language" not in recipe.corpus.cleaning.steps or language in LANGUAGES:
+        return []
+    return [
+        f"recipe.corpus.language={language}: the cleaning step `language` cannot tell it from others; it knows "
+        f"{', '.join(sorted(LANGUAGES))}. Name one of these, or leave the step out"
+    ]
 
 
 def _odd_bands(recipe: Recipe) -> list[str]:

@@ -24,7 +24,7 @@ class Run(Section):
     device: Literal["cpu", "cuda"] = "cpu"
     """Where ranks compute: gloo on cpu, NCCL on cuda with one GPU a rank."""
     micro_batch: Count = 32
-    """Sequences a rank passes through the model at once; larger is faster until memory ends."""
+    """Sequences of full length a rank passes through the model at once; larger is faster until memory ends."""
     zero_stage: Annotated[int, Field(ge=0, le=3)] = 2
     """What DeepSpeed spreads over ranks: 0 nothing, 1 moments, 2 gradients too, 3 weights too."""
     offload: Literal["none", "optimizer", "parameters"] = "none"
@@ -45,6 +45,10 @@ class Run(Section):
     """How often the ranks of a stage are started again by themselves before the stage fails."""
     min_ranks: Count | None = None
     """With how few ranks training goes on when hosts are lost; all of `ranks` are needed unless given."""
+    host_wait_minutes: Positive = 5
+    """How long lost hosts may stay away before training goes on with what is left, or fails."""
+    rank_wait_minutes: Positive = 30
+    """How long ranks wait for each other before they are started again from a checkpoint."""
     spike_nats: Positive | None = None
     """A loss this far above the median of the last steps' is a spike: back to the last checkpoint, past its batch."""
     max_rewinds: Annotated[int, Field(ge=0)] = 3

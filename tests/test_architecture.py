@@ -20,7 +20,7 @@ DOORS = {
     "ray": ("cluster",),
     "mlflow": ("pipeline.core.tracking",),
     "deepspeed": ("pipeline.training",),
-    "torch": ("pipeline.model", "pipeline.training", "pipeline.objectives"),
+    "torch": ("pipeline.model", "pipeline.training", "pipeline.objectives", "cluster.network"),  # how long ranks wait
     "codecarbon": ("pipeline.core.energy",),
 }
 LEVELS = (
@@ -28,7 +28,7 @@ LEVELS = (
     ("cluster",),
     ("pipeline.plan",),
     ("pipeline.stages", "pipeline.outside"),
-    ("pipeline.config", "pipeline.running"),
+    ("pipeline.config", "pipeline.running", "pipeline.agreement"),
     (
         "pipeline.text",
         "pipeline.objectives",

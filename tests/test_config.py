@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.objectives import OBJECTIVES
 from pipeline.tasks import TASKS
 from pipeline.text.sources import SOURCES
+from pipeline.training.order import Running
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -62,7 +64,10 @@ def test_nothing_of_a_config_can_be_changed() -> None:
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (["recipe.model.vocab=1"], r"^recipe\.model\.vocab: is not a setting; known are size, layers, width"),
+        (
+            ["recipe.model.vocab=1"],
+            r"^recipe\.model\.vocab: is not a setting; known are architecture, size, layers, width",
+        ),
         (
             ["recipe.corpus.shard=1"],
             r"^recipe\.corpus\.shard: is not a setting; did you mean recipe\.corpus\.shards\?$",
@@ -117,12 +122,73 @@ def test_nothing_of_a_config_can_be_changed() -> None:
             r"^recipe\.examples\.objectives=\['mlm', 'mlm'\] names one twice; keep it once$",
         ),
         (
+            ["recipe.model.architecture=modern"],
+            r"^recipe\.examples\.objectives: nsp tells pairs by their segments, which "
+            r"recipe\.model\.architecture=modern has not; leave it out or take bert$",
+        ),
+        (
+            ["recipe.model.architecture=modern", "recipe.examples.objectives=[mlm]", "recipe.model.heads=256"],
+            r"^recipe\.model\.width=768 with recipe\.model\.heads=256 makes odd heads, which rotary positions cannot turn",
+        ),
+        (
             ["recipe.masking.duplicates=5"],
             r"^recipe\.masking\.duplicates is for static masks; set recipe\.masking\.mode=static or leave it out$",
         ),
         (
             ["recipe.phases.1.global_batch=2", "run.ranks=4"],
             r"^recipe\.phases\.1\.global_batch=2 is below run\.ranks=4; every rank needs a sequence",
+        ),
+        (
+            ["recipe.phases.0.first_batch=2", "recipe.phases.0.batch_warmup_steps=9", "run.ranks=4"],
+            r"^recipe\.phases\.0\.first_batch=2 is below run\.ranks=4; every rank needs a sequence",
+        ),
+        (
+            ["recipe.phases.0.first_batch=512", "recipe.phases.0.batch_warmup_steps=9"],
+            r"^recipe\.phases\.0\.first_batch=512 exceeds global_batch=256; a batch can only grow$",
+        ),
+        (
+            ["recipe.phases.1.first_batch=64"],
+            r"^recipe\.phases\.1\.first_batch=64 needs batch_warmup_steps: in how many steps it grows to global_batch$",
+        ),
+        (
+            ["recipe.phases.1.batch_warmup_steps=64"],
+            r"^recipe\.phases\.1\.batch_warmup_steps=64 needs first_batch: the sequences of the first step$",
+        ),
+        (
+            ["recipe.phases.1.first_batch=64", "recipe.phases.1.batch_warmup_steps=100001"],
+            r"^recipe\.phases\.1\.batch_warmup_steps=100001 exceeds steps=100000; lower the former$",
+        ),
+        (
+            ["recipe.pretrain.decay_steps=64"],
+            r"^recipe\.pretrain\.decay_steps=64 is for recipe\.pretrain\.schedule=wsd, not linear; leave it out or",
+        ),
+        (
+            ["recipe.pretrain.schedule=wsd", "recipe.pretrain.decay_steps=990001"],
+            r"^recipe\.pretrain\.decay_steps=990001 and recipe\.pretrain\.warmup_steps=10000 exceed the 1000000 steps",
+        ),
+        (
+            ["recipe.pretrain.optimizer=lamb"],
+            r"^recipe\.pretrain\.optimizer=lamb with run\.device=cpu: .* CUDA alone; take stableadamw or adamw$",
+        ),
+        (
+            ["recipe.pretrain.precision=fp16"],
+            r"^recipe\.pretrain\.precision=fp16 with run\.device=cpu: .* take float32 or run on cuda$",
+        ),
+        (
+            ["recipe.pretrain.precision=bf16", "run.zero_stage=0"],
+            r"^recipe\.pretrain\.precision=bf16 with run\.zero_stage=0: .* take stage 1, 2 or 3$",
+        ),
+        (
+            ["run.offload=optimizer", "run.zero_stage=0"],
+            r"^run\.offload=optimizer with run\.zero_stage=0: .* take stage 1, 2 or 3$",
+        ),
+        (
+            ["run.offload=parameters"],
+            r"^run\.offload=parameters with run\.zero_stage=2: .* take stage 3 or offload optimizer$",
+        ),
+        (
+            ["run.attention=varlen"],
+            r"^run\.attention=varlen with run\.device=cpu: torch has no kernel of it there; take auto or padded$",
         ),
     ],
 )
@@ -137,14 +203,9 @@ def test_static_masks_may_have_duplicates() -> None:
 
 
 def test_a_rank_is_told_how_to_run_and_nothing_of_where_the_store_is() -> None:
-    assert PipelineConfig().run.training() == {
-        "micro_batch": 32,
-        "zero_stage": 2,
-        "offload": "none",
-        "checkpoint_steps": 200,
-        "keep_checkpoints": 2,
-        "device": "cpu",
-    }
+    told = PipelineConfig().run.training()
+    assert Running(**told) == Running(checkpoint_steps=200)
+    assert set(told) == {field.name for field in dataclasses.fields(Running)}
 
 
 def properties(schema: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -117,6 +117,9 @@ ELSEWHERE = {
     "checkpoint_steps": 1,
     "keep_checkpoints": 5,
     "max_failures": 0,
+    "min_ranks": 1,
+    "host_wait_minutes": 1.0,
+    "rank_wait_minutes": 1.0,
     "tracking_uri": "http://head:5000",
     "country": "FRA",
 }

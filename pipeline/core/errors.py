@@ -43,3 +43,9 @@ class ComputeError(PretraceError):
     """A worker or rank ended abnormally; made pieces and checkpoints are kept for the next attempt."""
 
     exit_code = 5
+
+
+class Interrupted(PretraceError):  # noqa: N818 - asked for, and nothing is wrong
+    """Somebody asked for an end; the same command goes on from here."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h: schedulers take it for "start me again"

@@ -1,12 +1,10 @@
-"""Batches as a pure function of (seed, phase, step): not of ranks, micro-batches or restarts.
+"""The rows of a global batch as tensors: padded to the longest, or laid one behind another; masked by row and epoch.
 
-Position p = step * batch + j of a phase is row `permutation of epoch p // N` [p % N]. Inside a global batch rows are
-sorted by length and dealt in runs, so that a micro-batch needs next to no padding.
 Letters: N rows of all files, B rows of a batch, T tokens, M predicted positions, C chunks of a column.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,8 @@ from torch import Tensor
 
 from pipeline.core.arrow import read_table
 from pipeline.core.errors import DataError
+from pipeline.model.attention import Packed
+from pipeline.training.dealing import deal
 from pipeline.training.padding import address_of, pad
 
 Ints = NDArray[np.int64]
@@ -101,7 +101,7 @@ Masks = Callable[[Padded], tuple[Ints, Ints, Ints]]
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """What one rank runs through the model at a time."""
+    """What one rank runs through the model at a time; see `Packed` for what is laid out otherwise where that is set."""
 
     ids_BT: Tensor
     segments_BT: Tensor
@@ -111,28 +111,30 @@ class MicroBatch:
     next_B: Tensor  # the label of the row; -100: nothing to predict
     rows_B: Ints
     tokens: int  # without padding
+    pairs: int = 0  # rows with a label
+    squares: int = 0  # lengths squared, added up
+    packed: Packed | None = None
 
     def counts(self) -> dict[str, int]:
-        """Count what losses are divided by and what throughput is told in."""
-        pairs = int((self.next_B != NOTHING).sum())
+        """Count what losses are divided by and what throughput is told in, without asking a GPU."""
         return {
             "predicted": len(self.predicted_M),
-            "pairs": pairs,
+            "pairs": self.pairs,
             "tokens": self.tokens,
             "cells": self.ids_BT.numel(),
+            "squares": self.squares,
         }
 
 
-def deal(length_B: NDArray[Any], *, ranks: int, micro_batch: int) -> list[list[Ints]]:
-    """Split a global batch into [rank][micro-batch] -> positions in it, nearly equal in number and alike in length.
+@dataclass(frozen=True)
+class _Arrays:
+    """A micro-batch before it becomes tensors."""
 
-    The longest come first, so that memory is at its peak at once. All ranks have the same number of micro-batches;
-    their sizes differ by one at most, and where rows run out some are empty.
-    """
-    order_B = np.argsort(-length_B.astype(np.int64), kind="stable")
-    rounds = max(1, -(-len(length_B) // (ranks * micro_batch)))
-    runs = np.array_split(order_B, rounds * ranks)
-    return [runs[rank::ranks] for rank in range(ranks)]
+    ids_BT: Ints
+    segments_BT: Ints
+    real_BT: NDArray[np.bool_]
+    at_M: Ints
+    labels_M: Ints
 
 
 @dataclass(frozen=True)
@@ -146,11 +148,14 @@ class Loader:
     micro_batch: int
     device: torch.device
     multiple: int = 1  # pad to a multiple of this many tokens
+    packed: bool = False  # rows one behind another, without padding
 
     def load(self, rows_B: Ints, epochs_B: Ints) -> Iterator[MicroBatch]:
         """Yield the micro-batches of this rank, longest first."""
         length_B = self.rows.ids.lengths_N[rows_B]
-        for part in deal(length_B, ranks=self.ranks, micro_batch=self.micro_batch)[self.rank]:
+        multiple = 1 if self.packed else self.multiple
+        parts = deal(length_B, ranks=self.ranks, micro_batch=self.micro_batch, multiple=multiple)[self.rank]
+        for part in parts:
             yield self._make(rows_B[part], epochs_B[part]) if len(part) else self._empty(rows_B)
 
     def all_rows(self) -> Iterator[MicroBatch]:
@@ -160,29 +165,50 @@ class Loader:
 
     def _make(self, rows_B: Ints, epochs_B: Ints) -> MicroBatch:
         padded = self._pad(rows_B, epochs_B)
+        arrays = self._mask(padded)
+        packed = self._starts(padded) if self.packed else None
+        if packed is not None:
+            arrays = _pack(arrays)
+        label_B, lengths_B = self.rows.label_N[rows_B], padded.lengths_B
+        return MicroBatch(
+            self._send(arrays.ids_BT),
+            self._send(arrays.segments_BT),
+            None if arrays.real_BT.all() else self._send(arrays.real_BT),
+            self._send(arrays.at_M),
+            self._send(arrays.labels_M),
+            self._send(label_B),
+            rows_B,
+            tokens=int(lengths_B.sum()),
+            pairs=int((label_B != NOTHING).sum()),
+            squares=int((lengths_B**2).sum()),
+            packed=packed,
+        )
+
+    def _mask(self, padded: Padded) -> _Arrays:
         nowhere = np.zeros(0, np.int64)
         ids_BT, at_M, labels_M = self.masks(padded) if self.masks else (padded.ids_BT, nowhere, nowhere)
         column_T = np.arange(ids_BT.shape[1])
         real_BT = column_T < padded.lengths_B[:, None]
-        second_BT = (column_T >= self.rows.second_at_N[rows_B][:, None]) & real_BT
-        return MicroBatch(
-            self._send(ids_BT),
-            self._send(second_BT.astype(np.int64)),
-            None if real_BT.all() else self._send(real_BT),
-            self._send(at_M),
-            self._send(labels_M),
-            self._send(self.rows.label_N[rows_B]),
-            rows_B,
-            int(padded.lengths_B.sum()),
-        )
+        second_BT = (column_T >= self.rows.second_at_N[padded.rows_B][:, None]) & real_BT
+        return _Arrays(ids_BT, second_BT.astype(np.int64), real_BT, at_M, labels_M)
+
+    def _starts(self, padded: Padded) -> Packed:
+        starts_B = np.concatenate([[0], np.cumsum(padded.lengths_B)]).astype(np.int32)
+        return Packed(self._send(starts_B), int(padded.lengths_B.max()))
 
     def _empty(self, rows_B: Ints) -> MicroBatch:
         """Stand in for a micro-batch where rows ran out: a rank must step along, but predicts nothing."""
-        nothing = self._make(rows_B[:1], np.zeros(1, np.int64))
-        nowhere = nothing.labels_M[:0]
-        no_label = torch.full_like(nothing.next_B, NOTHING)
-        return MicroBatch(
-            nothing.ids_BT, nothing.segments_BT, nothing.attended_BT, nowhere, nowhere, no_label, rows_B[:0], 0
+        some = self._make(rows_B[:1], np.zeros(1, np.int64))
+        nowhere, no_label = some.labels_M[:0], torch.full_like(some.next_B, NOTHING)
+        return replace(
+            some,
+            predicted_M=nowhere,
+            labels_M=nowhere,
+            next_B=no_label,
+            rows_B=rows_B[:0],
+            tokens=0,
+            pairs=0,
+            squares=0,
         )
 
     def _pad(self, rows_B: Ints, epochs_B: Ints) -> Padded:
@@ -191,7 +217,24 @@ class Loader:
         return Padded(self.rows.ids.pad(rows_B, width), lengths_B, rows_B, epochs_B)
 
     def _send(self, array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(array).to(self.device, non_blocking=True)
+        tensor = torch.from_numpy(array)
+        if self.device.type != "cuda":
+            return tensor
+        with torch.cuda.device(self.device):  # this may be a thread, to which all is device 0
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+
+
+def _pack(arrays: _Arrays) -> _Arrays:
+    """Lay rows one behind another: shape [1, N]."""
+    real_N = arrays.real_BT.reshape(-1)
+    place_N = np.cumsum(real_N) - 1  # where a padded position comes to lie
+    return _Arrays(
+        arrays.ids_BT.reshape(-1)[real_N][None],
+        arrays.segments_BT.reshape(-1)[real_N][None],
+        real_N[real_N][None],
+        place_N[arrays.at_M],
+        arrays.labels_M,
+    )
 
 
 def static_masks(rows: Rows) -> Masks:

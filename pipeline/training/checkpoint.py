@@ -1,24 +1,27 @@
-"""Checkpoints free of the number of ranks: parameter name -> float32 weight and both moments, in safetensors.
+"""Checkpoints free of the number of ranks: parameter name -> float32 weight and moments, in sharded safetensors.
 
 One folder a checkpoint under `work/checkpoints`. It is written beside its place, flushed to the disk, and renamed:
-the rename is the commit point. `checkpoint.json` names every file with its digest, so that a torn, cut or flipped one
-is found out when it is read, and the one before is used.
+the rename is the commit point. `checkpoint.json` names every file with its size and digest, so that a torn, cut or
+flipped one is found out when it is read, and the one before is used.
 """
 
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from safetensors.torch import load_file
 from torch import Tensor
 
 from pipeline.core.files import sha256_of, sync_folder, write_json
-from pipeline.model.tensors import save_tensors
+from pipeline.training.shards import SHARD_BYTES, Described, read_shards, write_shards
 
-FORMAT = 2
+FORMAT = 3
+WEIGHTS = "weights"
+
+Skips = tuple[tuple[int, int], ...]
+"""Batches that training goes round: stretch and number in it."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,16 @@ class Checkpoint:
     folder: Path
     step: int
     order: str  # key of what the order asks for
+    skips: Skips  # that were known when it was made
 
     def load(self) -> State:
         """Read the tensors."""
         named = json.loads((self.folder / "checkpoint.json").read_text())
-        weights, *moments = (load_file(self.folder / f"{kind}.safetensors") for kind in ("weights", *named["moments"]))
-        return State(named["updates"], named["loss_scale"], weights, dict(zip(named["moments"], moments, strict=True)))
+        tensors = {
+            kind: read_shards([self.folder / name for name in names]) for kind, names in named["tensors"].items()
+        }
+        weights = tensors.pop(WEIGHTS)
+        return State(named["updates"], named["loss_scale"], weights, tensors)
 
 
 @dataclass(frozen=True)
@@ -58,34 +65,59 @@ class _UnusableError(Exception):
     """Why a checkpoint cannot be used."""
 
 
-def write(work: Path, state: State, *, step: int, order: str, keep: int) -> Path:
-    """Commit a checkpoint of `step` and remove all but the newest `keep`."""
+def write(
+    work: Path,
+    state: State,
+    *,
+    step: int,
+    order: str,
+    keep: int,
+    skips: Skips = (),
+    shard_bytes: int = SHARD_BYTES,
+) -> Path:
+    """Commit a checkpoint of `step` and remove all but the newest `keep`.
+
+    Raises: OSError if the disk is full or fails.
+    """
     parent = work / "checkpoints"
     draft, folder = parent / f".draft-{step:08d}", parent / f"step-{step:08d}"
-    shutil.rmtree(draft, ignore_errors=True)
+    for left in parent.glob(".draft-*"):  # of a writer that was killed
+        shutil.rmtree(left)
     draft.mkdir(parents=True)
-    for kind, tensors in {"weights": state.weights, **state.moments}.items():
-        save_tensors(tensors, draft / f"{kind}.safetensors")
+    tensors = {WEIGHTS: state.weights, **state.moments}
+    files = {kind: write_shards(part, draft, kind, shard_bytes) for kind, part in tensors.items()}
+    _describe_all(draft, state, files, {"step": step, "order": order, "skips": skips})
+    _commit(draft, folder)
+    _prune(work, step, keep)
+    return folder
+
+
+def _describe_all(
+    draft: Path, state: State, files: dict[str, dict[str, Described]], about: dict[str, int | str | Skips]
+) -> None:
     named = {
         "format": FORMAT,
-        "step": step,
-        "order": order,
+        **about,
         "updates": state.updates,
         "loss_scale": state.loss_scale,
-        "moments": sorted(state.moments),
-        "files": {path.name: _describe(path) for path in sorted(draft.iterdir())},
+        "tensors": {kind: sorted(shards) for kind, shards in files.items()},
+        "files": {name: described for shards in files.values() for name, described in shards.items()},
     }
-    for path in draft.iterdir():
-        sync_folder(path)  # flushes files just as well
     write_json(draft / "checkpoint.json", named)
     sync_folder(draft)
+
+
+def _commit(draft: Path, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)  # one of the same step that was rejected
     draft.rename(folder)
-    sync_folder(parent)
-    later = [old for old in _folders(work) if _step_of(old) > step]  # rejected at the start: they led nowhere
+    sync_folder(folder.parent)
+
+
+def _prune(work: Path, step: int, keep: int) -> None:
+    """Remove old ones, and later ones: they were rejected at the start, and led nowhere."""
+    later = [old for old in _folders(work) if _step_of(old) > step]
     for old in (*later, *_folders(work)[len(later) + keep :]):
         shutil.rmtree(old)
-    return folder
 
 
 def newest(work: Path, *, order: str, until: int) -> Found:
@@ -122,10 +154,15 @@ def _verify(folder: Path) -> Checkpoint:
         for name, described in named["files"].items():
             if _describe(folder / name) != described:
                 raise _UnusableError(f"{name} is not what checkpoint.json names")
-        return Checkpoint(folder, named["step"], named["order"])
+        return Checkpoint(folder, named["step"], named["order"], skips_of(named["skips"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _UnusableError(f"checkpoint.json or a file of it cannot be read ({error})") from error
 
 
-def _describe(path: Path) -> dict[str, Any]:
+def skips_of(plain: Sequence[Sequence[int]]) -> Skips:
+    """Read skips from plain JSON values."""
+    return tuple((stretch, batch) for stretch, batch in plain)
+
+
+def _describe(path: Path) -> Described:
     return {"bytes": path.stat().st_size, "sha256": sha256_of(path)}

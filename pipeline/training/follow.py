@@ -46,7 +46,7 @@ class Follower:
         self._journal = watched.work / "curve.jsonl"
         self._metrics = metrics
         self._show = show
-        self._offset = 0
+        self._offset, self._inode = 0, 0
         self._newest: dict[str, float] = {"step": 0}
         self._tokens = 0.0
         self._first: tuple[float, float] | None = None  # when figures first came, and the tokens until then
@@ -56,8 +56,9 @@ class Follower:
         """Read what is new; a line that is not whole yet is left for the next time."""
         if not self._journal.exists():
             return
-        if self._journal.stat().st_size < self._offset:
-            self._offset = 0
+        stat = self._journal.stat()
+        if stat.st_ino != self._inode or stat.st_size < self._offset:
+            self._offset, self._inode = 0, stat.st_ino  # cut back: another file, perhaps longer already
         with self._journal.open("rb") as file:
             file.seek(self._offset)
             text = file.read()

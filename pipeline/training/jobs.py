@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from pipeline.core.errors import DataError
 from pipeline.core.seeds import seed_of
-from pipeline.model.heads import PairHead
+from pipeline.model.heads import classifier_of
 from pipeline.model.huggingface import CLASSIFICATION
 from pipeline.objectives import OBJECTIVES, Objective
 from pipeline.tables import Next
 from pipeline.training.batches import NOTHING, Ints, Masks, Padded, Rows, static_masks
 from pipeline.training.order import Classification, Masking, Order, Phase
-from pipeline.training.sampler import Sampler
+from pipeline.training.sampler import Sampler, Sizes
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,19 @@ class Stretch:
     held_out_masks: Masks | None
     sampler: Sampler
     steps: int
+    bounded: bool = False  # it has as many batches as steps
+
+    def batch_of(self, within: int, skipped: frozenset[int]) -> int:
+        """Return the number of the batch after `within` others, where some are passed over.
+
+        A bounded stretch that passes over one begins again with its first at the end.
+        """
+        if self.bounded:
+            left = [number for number in range(self.steps) if number not in skipped] or [0]
+            return left[within % len(left)]
+        for number in sorted(skipped):
+            within += number <= within
+        return within
 
 
 @dataclass(frozen=True)
@@ -69,7 +82,7 @@ def job_of(order: Order) -> Job:
 
 def _classifier(order: Order) -> Objective:
     assert order.classification is not None
-    head = partial(PairHead, classes=order.classification.classes, dropout=order.shape.dropout)
+    head = partial(classifier_of, classes=order.classification.classes)
     return Objective("classify a row", pairs=None, head=head, loss=OBJECTIVES["nsp"].loss)
 
 
@@ -80,7 +93,7 @@ def _fine_tuning(order: Order, table: Classification) -> Stretch:
         _check_labels(path, part, table.classes)
     sampler = Sampler(len(rows), table.batch, order.seed, "finetune", epochs=table.epochs)
     steps = -(-len(rows) * table.epochs // table.batch)
-    return Stretch(rows, None, dev, None, sampler, steps)
+    return Stretch(rows, None, dev, None, sampler, steps, bounded=True)
 
 
 def _check_labels(path: str, rows: Rows, classes: int) -> None:
@@ -102,9 +115,13 @@ def _pretraining(order: Order, at: int, phase: Phase) -> Stretch:
         _masks(order, rows, "masks", at),
         held_out,
         _masks(order, held_out, "held-out", at),
-        Sampler(len(rows), phase.global_batch, order.seed, at),
+        Sampler(len(rows), _sizes(phase), order.seed, at),
         phase.steps,
     )
+
+
+def _sizes(phase: Phase) -> Sizes:
+    return Sizes(phase.global_batch, phase.first_batch, phase.batch_warmup_steps)
 
 
 def _masks(order: Order, rows: Rows | None, *names: str | int) -> Masks | None:

@@ -1,4 +1,4 @@
-"""The curve journal: one JSON line a step and one an evaluation, appended and flushed while training runs.
+"""The curve journal: one JSON line a step, an evaluation and an event, appended and flushed while training runs.
 
 Whoever wants to watch reads the tail of it. When a run is resumed it is cut back to the checkpoint's step, so that no
 step is in it twice or missing.
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 Line = dict[str, Any]
 
-WALL_CLOCK = ("seconds", "data_seconds", "tokens_per_second", "cells")
+WALL_CLOCK = ("seconds", "data_seconds", "checkpoint_seconds", "memory_bytes", "cells")
 """Fields that differ from run to run or with the number of ranks: in the journal, never in curve.parquet."""
 
 
@@ -30,11 +30,13 @@ class Journal:
         """Add a line; it is on its way to the disk after `flush`."""
         self._stream.write(json.dumps(line) + "\n")
 
-    def flush(self, *, to_disk: bool = False) -> None:
-        """Let readers see all lines, and with `to_disk` make them survive a power cut."""
+    def flush(self) -> None:
+        """Let readers see all lines."""
         self._stream.flush()
-        if to_disk:
-            os.fsync(self._stream.fileno())
+
+    def sync(self) -> None:
+        """Make what was flushed survive a power cut; may be called beside the one who writes."""
+        os.fsync(self._stream.fileno())
 
     def close(self) -> None:
         """Flush and close."""
@@ -64,8 +66,8 @@ def last_step(path: Path) -> int:
 
 
 def cut(path: Path, *, until: int) -> None:
-    """Drop what was written after step `until`."""
-    lines = [line for line in read_lines(path) if line["step"] <= until]
+    """Drop what was written after step `until`; what happened stays."""
+    lines = [line for line in read_lines(path) if line["step"] <= until or "event" in line]
     beside = path.with_name(f".{path.name}")
     path.parent.mkdir(parents=True, exist_ok=True)
     beside.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
@@ -73,9 +75,9 @@ def cut(path: Path, *, until: int) -> None:
 
 
 def write_curve(lines: list[Line], path: Path) -> None:
-    """Write one row a step, evaluations in the row of their step; equal curves give equal bytes."""
+    """Write one row a step, evaluations in the row of their step, no events; equal curves give equal bytes."""
     rows: dict[int, Line] = {}
-    for line in lines:
+    for line in (line for line in lines if "event" not in line):
         kept = {name: value for name, value in line.items() if name not in WALL_CLOCK}
         rows.setdefault(line["step"], {}).update(kept)
     names = list(dict.fromkeys(name for row in rows.values() for name in row))

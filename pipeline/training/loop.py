@@ -1,39 +1,38 @@
 """The loop: step, log, evaluate, checkpoint; the same for pretraining and fine-tuning."""
 
-import json
 import logging
 import math
-import re
+import resource
 import time
-from collections.abc import Iterable
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from pipeline.core.errors import DataError
-from pipeline.core.fingerprint import key_of
+from pipeline.core.errors import DataError, Interrupted
 from pipeline.core.seeds import seed_of
-from pipeline.model import huggingface
-from pipeline.model.bert import initialize
-from pipeline.model.heads import Learner
-from pipeline.training import checkpoint, journal
+from pipeline.model.attention import chosen
+from pipeline.training.attempt import Start, engine_of, identity, journal_path, rewinds_of, start
 from pipeline.training.batches import Loader, Masks, MicroBatch, Rows
 from pipeline.training.checkpoint import State
+from pipeline.training.feeding import Ahead
+from pipeline.training.guard import Guard, Rewind, Spiked
 from pipeline.training.jobs import Job, job_of
-from pipeline.training.journal import Journal, Line
+from pipeline.training.journal import Journal, Line, read_lines
 from pipeline.training.order import Order
+from pipeline.training.ranks import Ranks
 from pipeline.training.results import write_results
+from pipeline.training.saving import Saver
 from pipeline.training.schedule import learning_rate
-from pipeline.training.zero import Engine, Ranks
+from pipeline.training.stopping import Stop
+from pipeline.training.zero import Engine
 
 log = logging.getLogger(__name__)
 
-KEYED = re.compile(r"^/.*/([0-9a-f]{12}(?:/.*)?)$")
-"""A path to an artifact or piece, which is named by its key wherever the store lies."""
 GPU_MULTIPLE = 8
 """Tokens; matrix units want lengths that are multiples of eight."""
+KILOBYTE = 1024
 
 Sums = dict[str, tuple[float, float, float]]
 """Objective -> loss_sum, count, correct, over all ranks."""
@@ -42,110 +41,159 @@ Sums = dict[str, tuple[float, float, float]]
 def run(order: Order, ranks: Ranks) -> None:
     """Carry out an order from its newest checkpoint to the files in `out`.
 
-    Raises: DataError if the data are unusable or the loss is not finite.
+    Raises: DataError if the data are unusable, or the loss is not finite or leaps too often; Interrupted if it was
+    stopped after a checkpoint.
     """
     job = job_of(order)
-    learner = _learner(order, job)
-    step, state = _resume(order, ranks)
-    engine = Engine(learner, ranks, order.optimizer, order.run, order.precision, state)
-    del state
-    Trainer(order, job, ranks, engine, step).train()
-    final = engine.gather()
+    with Stop(order) as stop:
+        final, rewind = _attempt(order, job, ranks, stop)
+        while rewind is not None:
+            _note(order, ranks, rewind)
+            final, rewind = _attempt(order, job, ranks, stop)
     if final is not None:
-        write_results(order, job, final, journal.read_lines(_journal_path(order)))
+        write_results(order, job, final, read_lines(journal_path(order)), rewinds_of(order).read())
     ranks.agree(None)  # nobody leaves before the files are there
-    engine.close()
 
 
-def identity(order: Order) -> str:
-    """Name what an order asks for; how and where it runs apart, so that a store may be moved while a run rests."""
-    plain = order.as_dict()
-    asked = {name: value for name, value in plain.items() if name not in ("out", "work", "run", "log_every")}
-    return key_of(_without_root(asked))
+def _attempt(order: Order, job: Job, ranks: Ranks, stop: Stop) -> tuple[State | None, Rewind | None]:
+    """Train from the newest checkpoint to the end, or to a step that must not be kept."""
+    begin, state = start(order, ranks)
+    engine = engine_of(order, job, ranks, state)
+    del state
+    try:
+        Trainer(order, job, ranks, engine, begin, stop).train()
+        return engine.gather(), None
+    except Spiked as spiked:
+        return None, spiked.rewind
+    finally:
+        engine.close()
 
 
-def _without_root(value: Any) -> Any:
-    """Cut paths into a store to what names the data: the key, and what lies below it."""
-    if isinstance(value, dict):
-        return {name: _without_root(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_without_root(item) for item in value]
-    in_store = KEYED.search(value) if isinstance(value, str) else None
-    return in_store[1] if in_store else value
+def _note(order: Order, ranks: Ranks, rewind: Rewind) -> None:
+    """Write down which batch is passed over before training goes back.
+
+    Raises: DataError if it went back too often.
+    """
+    before = ranks.agree(len(rewinds_of(order).read()) if ranks.rank == 0 else None)
+    if before >= order.run.max_rewinds:
+        raise DataError(
+            f"step {rewind.step}: {rewind.reason}; lower optimizer.learning_rate={order.optimizer.learning_rate} or "
+            f"raise schedule.warmup_steps={order.schedule.warmup_steps} (went back {before} times for such steps, "
+            f"run.max_rewinds={order.run.max_rewinds})"
+        )
+    if ranks.rank == 0:
+        log.warning("step %d: %s; going back, past batch %d", rewind.step, rewind.reason, rewind.batch)
+        rewinds_of(order).add(rewind)
+
+
+@dataclass(frozen=True)
+class Fed:
+    """What one rank computes in a step."""
+
+    step: int
+    phase: int
+    batch: int  # its number in the phase
+    sequences: int  # of all ranks
+    parts: list[MicroBatch]
 
 
 class Trainer:
     """Training from one step to the last."""
 
-    def __init__(self, order: Order, job: Job, ranks: Ranks, engine: Engine, step: int) -> None:
-        self._order, self._job, self._ranks, self._engine, self._step = order, job, ranks, engine, step
-        self._journal = Journal(_journal_path(order)) if ranks.rank == 0 else None
-        self._checkpointed = time.monotonic()
+    def __init__(self, order: Order, job: Job, ranks: Ranks, engine: Engine, begin: Start, stop: Stop) -> None:
+        self._order, self._job, self._ranks, self._engine, self._stop = order, job, ranks, engine, stop
+        self._step, self._skips = begin.step, begin.skips
+        self._journal = Journal(journal_path(order)) if ranks.rank == 0 else None
+        self._saver = Saver(order, identity(order), self._journal, begin.step, begin.skips)
+        self._guard = Guard(order.run.spike_nats, begin.losses)
+        self._packed = chosen(order.run.attention, ranks.device, order.precision) == "varlen"
+        self._stalled = 0.0
 
     def train(self) -> None:
-        """Take all remaining steps."""
-        self._engine.train(True)
-        while self._step < self._job.steps:
-            self._step += 1
-            line, due = self._take_step()
-            self._note(line)
-            stretch, _ = self._job.locate(self._step)
-            if self._evaluation_due():
-                self._evaluate(stretch)
-            if due and self._step < self._job.steps:
-                self._save()
-        if self._journal:
-            self._journal.close()
+        """Take all remaining steps.
 
-    def _take_step(self) -> tuple[Line, bool]:
+        Raises: Spiked at a step that must not be kept; Interrupted after a checkpoint that somebody asked for.
+        """
+        self._engine.train(True)
+        try:
+            with self._saver, Ahead(self._feed(self._step + 1)) as feed:
+                while self._step < self._job.steps:
+                    self._step += 1
+                    self._advance(feed)
+        finally:
+            if self._journal:
+                self._journal.close()
+
+    def _feed(self, first: int) -> Iterator[Fed]:
+        """Yield what every step from `first` on computes; runs in a thread, so it must not look at the loop's step."""
+        for step in range(first, self._job.steps + 1):
+            phase, within = self._job.locate(step)
+            stretch = self._job.stretches[phase]
+            batch = stretch.batch_of(within, frozenset(number for at, number in self._skips if at == phase))
+            rows_B, epochs_B = stretch.sampler.take(batch)
+            parts = list(self._loader(stretch.rows, stretch.masks).load(rows_B, epochs_B))
+            yield Fed(step, phase, batch, len(rows_B), parts)
+
+    def _advance(self, feed: Iterator[Fed]) -> None:
+        line, due, stop = self._take_step(feed)
+        self._note(line)
+        if self._evaluation_due():
+            self._evaluate(line["phase"])
+        if (due or stop) and self._step < self._job.steps:
+            self._stalled = self._saver.save(self._engine, self._step)
+            if stop:
+                self._interrupt()
+
+    def _take_step(self, feed: Iterator[Fed]) -> tuple[Line, bool, bool]:
+        """Return the journal's line, and whether a checkpoint and an end are wanted after the step."""
         begin = time.perf_counter()
-        at, within = self._job.locate(self._step)
-        stretch = self._job.stretches[at]
-        rows_B, epochs_B = stretch.sampler.take(within)
-        batches = list(self._loader(stretch.rows, stretch.masks).load(rows_B, epochs_B))
+        fed = next(feed)
+        assert fed.step == self._step
         waited = time.perf_counter() - begin
-        counts = self._count(batches)
-        sums, due = self._forward_backward(batches, counts)
-        line: Line = {"step": self._step, "phase": at, **_losses(sums)}
-        self._refuse("loss", line["loss"])
+        counts = self._count(fed.parts)
+        sums, due, stop = self._forward_backward(fed.parts, counts)
+        line: Line = {"step": self._step, "phase": fed.phase, **_losses(sums)}
+        self._refuse(fed, self._guard.look(fed.phase, line["loss"]))
         rate = learning_rate(
             self._order.schedule, peak=self._order.optimizer.learning_rate, step=self._step, steps=self._job.steps
         )
         norm = self._engine.update(rate)
-        if self._order.precision != "fp16":
-            self._refuse("gradient norm", norm)
-        seconds = time.perf_counter() - begin
-        line |= {"learning_rate": rate, "gradient_norm": norm, "sequences": len(rows_B), "tokens": counts["tokens"]}
-        line |= {"cells": counts["cells"], "seconds": round(seconds, 6), "data_seconds": round(waited, 6)}
-        return line | {"tokens_per_second": round(counts["tokens"] / seconds, 1)}, due
+        if self._order.precision != "fp16" and not math.isfinite(norm):  # there it is how the loss scale is found
+            self._refuse(fed, f"the gradient norm is {norm}")
+        seconds, stalled, self._stalled = time.perf_counter() - begin, self._stalled, 0.0
+        line |= {"learning_rate": rate, "gradient_norm": norm, "sequences": fed.sequences, **_told(counts)}
+        line |= {"seconds": round(seconds, 6), "data_seconds": round(waited, 6)}
+        return line | {"checkpoint_seconds": round(stalled, 6), "memory_bytes": self._memory()}, due, stop
 
-    def _count(self, batches: list[MicroBatch]) -> dict[str, int]:
+    def _count(self, parts: list[MicroBatch]) -> dict[str, int]:
         """Count over all ranks what this step predicts, before it is predicted: losses are divided by it."""
-        counts = [batch.counts() for batch in batches]
+        counts = [part.counts() for part in parts]
         totals = self._ranks.sum([float(sum(count[name] for count in counts)) for name in counts[0]])
         return {name: int(total) for name, total in zip(counts[0], totals, strict=True)}
 
-    def _forward_backward(self, batches: list[MicroBatch], counts: dict[str, int]) -> tuple[Sums, bool]:
-        """Return what the step's losses add up to, and whether rank 0 wants a checkpoint after it."""
+    def _forward_backward(self, parts: list[MicroBatch], counts: dict[str, int]) -> tuple[Sums, bool, bool]:
+        """Return what the step's losses add up to, and whether any rank wants a checkpoint or an end after it."""
         terms = []
-        for at, batch in enumerate(batches):
+        for at, part in enumerate(parts):
             # Dropout is the only draw from a global generator: seeded for this very micro-batch, so that a resumed
             # run draws the same.
             torch.manual_seed(seed_of(self._order.seed, "dropout", self._step, self._ranks.rank, at))
-            parts = self._engine.forward(batch)
-            loss = sum(loss_sum / max(1, _divisor(name, counts)) for name, (loss_sum, _, _) in parts.items())
-            self._engine.backward(loss, last=at + 1 == len(batches))
-            terms.append(parts)
-        return self._add_up(terms, wish=float(self._checkpoint_due()))
+            sums = self._engine.forward(part)
+            loss = sum(loss_sum / max(1, _divisor(name, counts)) for name, (loss_sum, _, _) in sums.items())
+            self._engine.backward(loss, last=at + 1 == len(parts))
+            terms.append(sums)
+        totals, wishes = self._add_up(terms, wishes=[self._saver.due(self._step), self._stop.wished()])
+        return totals, wishes[0], wishes[1]
 
-    def _add_up(self, terms: Iterable[dict[str, Any]], *, wish: float = 0.0) -> tuple[Sums, bool]:
+    def _add_up(self, terms: Iterable[dict[str, Any]], *, wishes: Iterable[bool] = ()) -> tuple[Sums, list[bool]]:
+        """Add up over all ranks; a wish of one is everybody's."""
         names = list(self._job.objectives)
         local = torch.zeros(3 * len(names), dtype=torch.float64, device=self._ranks.device)
-        for parts in terms:
-            local += torch.stack([value.detach().double() for name in names for value in parts[name]])
-        *totals, wishes = self._ranks.sum([*local.tolist(), wish])
+        for sums in terms:
+            local += torch.stack([value.detach().double() for name in names for value in sums[name]])
+        totals = self._ranks.sum([*local.tolist(), *map(float, wishes)])
         sums = {name: (totals[3 * at], totals[3 * at + 1], totals[3 * at + 2]) for at, name in enumerate(names)}
-        return sums, wishes > 0
+        return sums, [wish > 0 for wish in totals[3 * len(names) :]]
 
     def _evaluation_due(self) -> bool:
         every, (at, within) = self._order.evaluate_every, self._job.locate(self._step)
@@ -157,27 +205,22 @@ class Trainer:
         if stretch.held_out is None:
             return
         self._engine.train(False)
-        loader = self._loader(stretch.held_out, stretch.held_out_masks)
-        sums, _ = self._add_up(self._engine.forward(batch) for batch in loader.all_rows())
+        with Ahead(self._loader(stretch.held_out, stretch.held_out_masks).all_rows()) as parts:
+            sums, _ = self._add_up(self._engine.forward(part) for part in parts)
         self._engine.train(True)
         line = {"step": self._step, "phase": at}
         self._note(line | {f"held_out_{name}": value for name, value in _losses(sums).items()})
 
-    def _checkpoint_due(self) -> bool:
-        """Decide on rank 0 alone: clocks differ."""
-        run = self._order.run
-        if self._ranks.rank != 0:
-            return False
-        late = run.checkpoint_seconds is not None and time.monotonic() - self._checkpointed >= run.checkpoint_seconds
-        return late or (run.checkpoint_steps is not None and self._step % run.checkpoint_steps == 0)
+    def _interrupt(self) -> None:
+        self._saver.wait()
+        self._ranks.agree(None)  # nobody leaves before the checkpoint is there
+        if self._ranks.rank == 0:
+            self._stop.obeyed()
+        raise Interrupted(f"interrupted after step {self._step}; run the same command again to go on")
 
-    def _save(self) -> None:
-        state = self._engine.gather()
-        if state is not None and self._journal is not None:
-            self._journal.flush(to_disk=True)  # a checkpoint promises that the curve up to it is there
-            work, keep = Path(self._order.work), self._order.run.keep_checkpoints
-            checkpoint.write(work, state, step=self._step, order=identity(self._order), keep=keep)
-        self._checkpointed = time.monotonic()
+    def _refuse(self, fed: Fed, reason: str | None) -> None:
+        if reason is not None:
+            raise Spiked(Rewind(self._step, fed.phase, fed.batch, reason))
 
     def _note(self, line: Line) -> None:
         if self._journal is not None:
@@ -186,20 +229,32 @@ class Trainer:
                 self._journal.flush()
 
     def _loader(self, rows: Rows, masks: Masks | None) -> Loader:
-        device, multiple = self._ranks.device, GPU_MULTIPLE if self._ranks.device.type == "cuda" else 1
-        return Loader(rows, masks, self._ranks.rank, self._ranks.count, self._order.run.micro_batch, device, multiple)
+        return Loader(
+            rows,
+            masks,
+            self._ranks.rank,
+            self._ranks.count,
+            self._order.run.micro_batch,
+            self._ranks.device,
+            multiple=GPU_MULTIPLE if self._ranks.device.type == "cuda" else 1,
+            packed=self._packed,
+        )
 
-    def _refuse(self, what: str, value: float) -> None:
-        if not math.isfinite(value):
-            rate = self._order.optimizer.learning_rate
-            raise DataError(
-                f"step {self._step}: the {what} is {value}; lower optimizer.learning_rate={rate} or raise "
-                f"schedule.warmup_steps={self._order.schedule.warmup_steps}"
-            )
+    def _memory(self) -> int:
+        """Return the most memory this rank held: the GPU's, or the whole process's where there is none."""
+        if self._ranks.device.type == "cuda":
+            return int(torch.cuda.max_memory_allocated(self._ranks.device))
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KILOBYTE
 
 
 def _divisor(objective: str, counts: dict[str, int]) -> int:
     return counts["predicted"] if objective == "mlm" else counts["pairs"]
+
+
+def _told(counts: dict[str, int]) -> Line:
+    """Give what the journal tells of a step's size; `attended` is how many tokens a token sees."""
+    told = {name: counts[name] for name in ("tokens", "cells", "predicted")}
+    return told | {"attended": round(counts["squares"] / max(1, counts["tokens"]), 3)}
 
 
 def _losses(sums: Sums) -> Line:
@@ -209,36 +264,3 @@ def _losses(sums: Sums) -> Line:
         line[f"{name}_loss"] = loss_sum / count if count else None
         line[f"{name}_accuracy"] = correct / count if count else None
     return line
-
-
-def _learner(order: Order, job: Job) -> Learner:
-    learner = Learner(order.shape, job.objectives)
-    initialize(learner, order.shape, seed_of(order.seed, "weights"))
-    if order.init is not None:
-        huggingface.start_from(learner, Path(order.init))
-    return learner
-
-
-def _resume(order: Order, ranks: Ranks) -> tuple[int, State | None]:
-    """Find where to go on from, and cut the journal back to there; the state comes on rank 0."""
-    step, state = 0, None
-    if ranks.rank == 0:
-        work, path = Path(order.work), _journal_path(order)
-        found = checkpoint.newest(work, order=identity(order), until=journal.last_step(path))
-        for reason in found.rejected:
-            log.warning("checkpoint rejected: %s", reason)
-        if found.checkpoint is not None:
-            step, state = found.checkpoint.step, found.checkpoint.load()
-        journal.cut(path, until=step)
-        _record_attempt(order, ranks, step, found.rejected)
-    return ranks.agree(step), state
-
-
-def _record_attempt(order: Order, ranks: Ranks, step: int, rejected: tuple[str, ...]) -> None:
-    line = {"at": time.time(), "ranks": ranks.count, "resumed_at_step": step, "rejected": rejected}
-    with (Path(order.work) / "attempts.jsonl").open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(line | {"run": asdict(order.run)}) + "\n")
-
-
-def _journal_path(order: Order) -> Path:
-    return Path(order.work) / "curve.jsonl"

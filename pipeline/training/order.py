@@ -71,7 +71,7 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Linear warm-up to the peak, then down to zero at the last step of the last phase."""
+    """Linear warm-up to the peak, then down, to zero after the last step of the last phase."""
 
     warmup_steps: int
     name: Literal["linear", "cosine", "wsd"] = "linear"
@@ -82,7 +82,7 @@ class Schedule:
 class Running:
     """How and where; changes nothing beyond summation order and, where there is dropout, its draws."""
 
-    micro_batch: int = 32  # sequences a rank in one forward pass, at most
+    micro_batch: int = 32  # sequences a rank in one forward pass, at most; more where they are shorter
     zero_stage: Literal[0, 1, 2, 3] = 2
     offload: Literal["none", "optimizer", "parameters"] = "none"
     checkpoint_steps: int | None = None

@@ -18,7 +18,7 @@ def train(order: Path) -> None:
 
 def carry_out(order: Order) -> None:
     """Join the process group that the environment describes (or one of this process alone), and train."""
-    from pipeline.training.zero import join, leave, starts_here
+    from pipeline.training.ranks import join, leave, starts_here
 
     ours = starts_here()
     ranks = join(order.run.device)  # first: it decides what DeepSpeed believes to run on

@@ -15,19 +15,20 @@ from pipeline.model.heads import Learner
 from pipeline.model.huggingface import CLASSIFICATION
 from pipeline.training.batches import NOTHING, Loader, MicroBatch, Rows
 from pipeline.training.checkpoint import State
+from pipeline.training.guard import Rewind
 from pipeline.training.jobs import Job
 from pipeline.training.journal import Line, write_curve
 from pipeline.training.order import Order
 from pipeline.training.throughput import measured
 
 
-def write_results(order: Order, job: Job, state: State, lines: list[Line]) -> None:
+def write_results(order: Order, job: Job, state: State, lines: list[Line], rewinds: tuple[Rewind, ...]) -> None:
     """Write everything into `out`, and what depends on the clock into `work/measured.json`."""
     out = Path(order.out)
     out.mkdir(parents=True, exist_ok=True)
     huggingface.save(out, order.shape, state.weights)
     write_curve(lines, out / "curve.parquet")
-    write_json(out / "result.json", _result(order, state, lines))
+    write_json(out / "result.json", _result(order, state, lines, rewinds))
     write_json(Path(order.work) / "measured.json", measured([line for line in lines if "loss" in line]))
     if order.classification is not None:
         parts = {"dev": order.classification.dev, "test": order.classification.test}
@@ -35,9 +36,9 @@ def write_results(order: Order, job: Job, state: State, lines: list[Line]) -> No
         pq.write_table(pa.concat_tables(tables), out / "predictions.parquet")
 
 
-def _result(order: Order, state: State, lines: list[Line]) -> dict[str, Any]:
+def _result(order: Order, state: State, lines: list[Line], rewinds: tuple[Rewind, ...]) -> dict[str, Any]:
     steps = [line for line in lines if "loss" in line]
-    held_out = [line for line in lines if "loss" not in line]
+    held_out = [line for line in lines if "loss" not in line and "event" not in line]
     skip = ("step", "phase")
     return {
         "job": order.job,
@@ -46,6 +47,8 @@ def _result(order: Order, state: State, lines: list[Line]) -> dict[str, Any]:
         "tokens": sum(line["tokens"] for line in steps),
         "sequences": sum(line["sequences"] for line in steps),
         "parameters": sum(tensor.numel() for tensor in state.weights.values()),
+        "rewinds": len(rewinds),
+        "skipped_batches": [{"phase": one.phase, "batch": one.batch} for one in rewinds],
         "loss": steps[-1]["loss"],
         **({name: value for name, value in held_out[-1].items() if name not in skip} if held_out else {}),
     }

@@ -3,6 +3,8 @@
 Position p of a phase is row `permutation of epoch p // N` [p % N]. Letters: N rows of all files, B rows of a batch.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,18 +13,40 @@ from pipeline.core.seeds import rng
 Ints = NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """Rows of each global batch: `full`, or growing evenly from `first` to it over `warmup` batches.
+
+    Source: Smith et al. 2018, Don't decay the learning rate, increase the batch size; GPT-3's ramp, Brown et al. 2020.
+    """
+
+    full: int
+    first: int | None = None
+    warmup: int = 0
+
+    def before(self, number: int) -> int:
+        """Return how many rows the batches before batch `number` hold together.
+
+        Batch s of w has first + floor((full - first) s / w) rows.
+        """
+        growing = 0 if self.first is None else min(number, self.warmup)
+        grown = (self.full - (self.first or 0)) * np.arange(growing) // max(1, self.warmup)
+        return (self.first or 0) * growing + int(grown.sum()) + self.full * (number - growing)
+
+
 class Sampler:
     """Chooses the rows of global batch number s; every row exactly once an epoch."""
 
-    def __init__(self, rows: int, batch: int, seed: int, *names: str | int, epochs: int | None = None) -> None:
-        self._rows, self._batch, self._seed, self._names = rows, batch, seed, names
+    def __init__(self, rows: int, batch: int | Sizes, seed: int, *names: str | int, epochs: int | None = None) -> None:
+        self._rows, self._seed, self._names = rows, seed, names
+        self._sizes = batch if isinstance(batch, Sizes) else Sizes(batch)
         self._end = None if epochs is None else rows * epochs
         self._permutations: dict[int, Ints] = {}
 
     def take(self, number: int) -> tuple[Ints, Ints]:
         """Return rows_B and the epoch each is drawn in; the last batch of a bounded number of epochs may be smaller."""
-        begin = number * self._batch
-        end = begin + self._batch if self._end is None else min(begin + self._batch, self._end)
+        begin, end = self._sizes.before(number), self._sizes.before(number + 1)
+        end = end if self._end is None else min(end, self._end)
         epochs_B, at_B = np.divmod(np.arange(begin, end), self._rows)
         rows_B = np.empty(len(at_B), np.int64)
         wanted = np.unique(epochs_B).tolist()

@@ -5,15 +5,22 @@ import gzip
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from flows.cli import main
+from flows.planning import plan_in
+from pipeline.config import load
+from pipeline.core.errors import DataError
+from pipeline.core.progress import Quiet
+from pipeline.core.stage import materialize
 from pipeline.core.store import Store
 from pipeline.outside import locate
+from tests.core.places import InTurn, Unrecorded
 from tests.e2e.conftest import Pretrace, Project
 
 DUMP = "package:gensim/test/test_data/enwiki-table-markup.xml.bz2"
@@ -30,6 +37,14 @@ def fails(pretrace: Pretrace, *arguments: str | Path) -> tuple[int, str]:
     return done.returncode, sentence.removeprefix("pretrace: ")
 
 
+def make(project: Project, store: Path, name: str, *overrides: str) -> None:
+    """Make a step in this process, whose inputs are there."""
+    config = load([project.config], overrides)
+    opened = Store(store).open()
+    step = next(step for step in plan_in(opened, config.recipe) if step.name == name)
+    materialize(step, opened, InTurn(), Unrecorded(), Quiet(), config.run)
+
+
 def committed(store: Path) -> list[str]:
     return sorted(artifact.label for artifact in Store(store).all())
 
@@ -39,42 +54,49 @@ def store(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
-@pytest.mark.parametrize(
-    ("override", "sentence"),
-    [
-        ("recipe.corpus.shard=3", "recipe.corpus.shard: is not a setting; did you mean recipe.corpus.shards?"),
-        ("run.zero_stage=9", "run.zero_stage=9: input should be less than or equal to 3"),
-        (
-            "recipe.corpus.sources.0.path=/no/such/file.xml",
-            "recipe.corpus.sources.0.path=/no/such/file.xml: /no/such/file.xml: no such file or folder, and no file "
-            "matches it as a glob; expected text file (.txt, .txt.gz)",
-        ),
-        (
-            "recipe.tokenizer.path=/no/such/vocab.txt",
-            "recipe.tokenizer.path=/no/such/vocab.txt: no tokenizer there; name a tokenizer.json, a vocab.txt, or "
-            "a folder that holds one of them",
-        ),
-        (
-            "recipe.corpus.exclude=/no/such/list.txt",
-            "recipe.corpus.exclude=/no/such/list.txt: no such file; name a text file with an id, a title or a url a line",
-        ),
-        (
-            "recipe.corpus.near_duplicates.bands=7",
-            "recipe.corpus.near_duplicates.permutations=128 is not a multiple of recipe.corpus.near_duplicates.bands=7; change one of them",
-        ),
-        (
-            "recipe.finetune.0.path=/no/such/file.cor",
-            "recipe.finetune.0.path=/no/such/file.cor: /no/such/file.cor: no such file; expected one with lines such as "
-            "__label__pos a warm , funny film",
-        ),
-    ],
-)
+MISTAKES = [
+    ("recipe.corpus.shard=3", "recipe.corpus.shard: is not a setting; did you mean recipe.corpus.shards?"),
+    ("run.zero_stage=9", "run.zero_stage=9: input should be less than or equal to 3"),
+    (
+        "recipe.corpus.sources.0.path=/no/such/file.xml",
+        "recipe.corpus.sources.0.path=/no/such/file.xml: /no/such/file.xml: no such file or folder, and no file "
+        "matches it as a glob; expected text file (.txt, .txt.gz)",
+    ),
+    (
+        "recipe.tokenizer.path=/no/such/vocab.txt",
+        "recipe.tokenizer.path=/no/such/vocab.txt: no tokenizer there; name a tokenizer.json, a vocab.txt, or "
+        "a folder that holds one of them",
+    ),
+    (
+        "recipe.corpus.exclude=/no/such/list.txt",
+        "recipe.corpus.exclude=/no/such/list.txt: no such file; name a text file with an id, a title or a url a line",
+    ),
+    (
+        "recipe.corpus.near_duplicates.bands=7",
+        "recipe.corpus.near_duplicates.permutations=128 is not a multiple of recipe.corpus.near_duplicates.bands=7; change one of them",
+    ),
+    (
+        "recipe.finetune.0.path=/no/such/file.cor",
+        "recipe.finetune.0.path=/no/such/file.cor: /no/such/file.cor: no such file; expected one with lines such as "
+        "__label__pos a warm , funny film",
+    ),
+]
+
+
+@pytest.mark.parametrize(("override", "sentence"), MISTAKES)
 def test_a_mistake_in_the_settings_ends_before_anything_starts(
-    pretrace: Pretrace, project: Project, store: Path, override: str, sentence: str
+    project: Project, store: Path, override: str, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert fails(pretrace, "run", project.config, f"run.store={store}", override) == (SETTINGS, sentence)
+    with pytest.raises(SystemExit) as ended:
+        main(["run", str(project.config), f"run.store={store}", override])
+    assert (ended.value.code, capsys.readouterr().err) == (SETTINGS, f"pretrace: {sentence}\n")
     assert committed(store) == []
     assert not (store / "corpus").exists()
+
+
+def test_the_installed_command_ends_alike(pretrace: Pretrace, project: Project, store: Path) -> None:
+    override, sentence = MISTAKES[0]
+    assert fails(pretrace, "run", project.config, f"run.store={store}", override) == (SETTINGS, sentence)
 
 
 def test_a_missing_config_file_is_named(pretrace: Pretrace, store: Path) -> None:
@@ -135,52 +157,62 @@ def decompression_bomb(folder: Path) -> Path:
     return folder / "bomb.txt.gz"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kind", "write", "begin", "end"),
-    [
-        ("parquet", without_the_column, "{path}: no column 'text'; the file has title, body", "as the text column"),
-        ("wikipedia", entity_bomb, "{path}: ", ""),
-        ("text", decompression_bomb, "{path}: ", ""),
-        ("wikipedia", truncated, "{path}: cut at byte ", "with `truncated: keep`"),
-        ("wikipedia", cut_in_the_middle, "{path}: cut at byte ", "with `truncated: keep`"),
-        (
-            "text",
-            not_utf8,
-            "recipe.corpus.max_bad_fraction=0.01: 1 of 2 documents cannot be parsed, the first is latin.txt: line 3: not UTF-8",
-            "mend the files or raise the setting",
-        ),
-        ("text", empty, "recipe.corpus.sources: 1 files hold no document with text", "name other files"),
-    ],
-)
-def test_bad_data_ends_the_corpus(
-    pretrace: Pretrace,
-    project: Project,
-    store: Path,
-    tmp_path: Path,
-    kind: str,
-    write: Callable[[Path], Path],
-    begin: str,
-    end: str,
-) -> None:
+BAD = {
+    "no column": (
+        "parquet", without_the_column, "{path}: no column 'text'; the file has title, body", "as the text column"
+    ),
+    "entities": ("wikipedia", entity_bomb, "{path}: ", ""),
+    "decompression": ("text", decompression_bomb, "{path}: ", ""),
+    "truncated": ("wikipedia", truncated, "{path}: cut at byte ", "with `truncated: keep`"),
+    "cut": ("wikipedia", cut_in_the_middle, "{path}: cut at byte ", "with `truncated: keep`"),
+    "not UTF-8": (
+        "text",
+        not_utf8,
+        "recipe.corpus.max_bad_fraction=0.01: 1 of 2 documents cannot be parsed, the first is latin.txt: line 3: not UTF-8",
+        "mend the files or raise the setting",
+    ),
+    "empty": ("text", empty, "recipe.corpus.sources: 1 files hold no document with text", "name other files"),
+}  # fmt: skip
+
+
+def bad_source(kind: str, path: Path) -> tuple[str, str]:
+    return f"recipe.corpus.sources.0.kind={kind}", f"recipe.corpus.sources.0.path={path}"
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_data_ends_the_corpus(project: Project, store: Path, tmp_path: Path, name: str) -> None:
+    kind, write, begin, end = BAD[name]
     path = write(tmp_path)
-    source = (f"recipe.corpus.sources.0.kind={kind}", f"recipe.corpus.sources.0.path={path}")
-    code, sentence = fails(pretrace, "run", project.config, f"run.store={store}", *source)
+    with pytest.raises(DataError) as caught:
+        make(project, store, "corpus", *bad_source(kind, path))
+    assert (caught.value.exit_code, len(str(caught.value).splitlines())) == (DATA, 1)
+    assert str(caught.value).startswith(begin.format(path=path))
+    assert str(caught.value).endswith(end)
+    assert committed(store) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["truncated", "not UTF-8"])  # found in a worker, and by the stage
+def test_the_command_says_it_in_the_same_words(
+    pretrace: Pretrace, project: Project, store: Path, tmp_path: Path, name: str
+) -> None:
+    kind, write, begin, end = BAD[name]
+    path = write(tmp_path)
+    code, sentence = fails(pretrace, "run", project.config, f"run.store={store}", *bad_source(kind, path))
     assert code == DATA
     assert sentence.startswith(begin.format(path=path))
     assert sentence.endswith(end)
     assert committed(store) == []
 
 
-@pytest.mark.slow
 def test_a_corpus_too_small_for_the_vocabulary_ends_the_tokenizer(
-    pretrace: Pretrace, project: Project, store: Path, tmp_path: Path
+    project: Project, store: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "small.txt").write_text("A small text, though long enough to be kept by the cleaning.\n")
     path = f"recipe.corpus.sources.0.path={tmp_path / 'small.txt'}"
-    code, sentence = fails(pretrace, "run", project.config, f"run.store={store}", path)
-    assert code == DATA
-    assert sentence.startswith("recipe.tokenizer.vocab_size=3000 is more than the corpus yields: ")
+    make(project, store, "corpus", path)
+    with pytest.raises(DataError, match=r"^recipe\.tokenizer\.vocab_size=3000 is more than the corpus yields: "):
+        make(project, store, "tokenizer", path)
     assert committed(store) == ["corpus"]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from flows.cli import main
 from pipeline.core.store import Artifact, Store
 from tests.e2e.conftest import Pretrace, Project
 
@@ -42,9 +43,11 @@ def test_the_same_command_again_finds_everything_and_starts_nothing(
 
 
 def test_the_table_tells_cost_scores_and_what_to_try_next(
-    pretrace: Pretrace, project: Project, undisturbed: Path
+    project: Project, undisturbed: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = pretrace("run", project.config, f"run.store={undisturbed}").stdout
+    monkeypatch.setenv("COLUMNS", "160")
+    main(["run", str(project.config), f"run.store={undisturbed}"])
+    told = capsys.readouterr().out
     for expected in (
         "CO2 (USA)",
         "Wh",
@@ -131,15 +134,18 @@ def test_a_classifier_cannot_fill(undisturbed: Path, model: Artifact) -> None:
 
 
 def test_what_is_no_model_or_has_no_room_is_not_exported(
-    pretrace: Pretrace, undisturbed: Path, model: Artifact, exported: Path
+    undisturbed: Path, model: Artifact, exported: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    corpus = pretrace("export", "corpus", exported, "--store", undisturbed)
-    assert corpus.returncode == 2
+    def refused(*arguments: str | Path) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main(["export", *map(str, arguments), "--store", str(undisturbed)])
+        assert ended.value.code == 2
+        return capsys.readouterr().err
+
     (documents,) = Store(undisturbed).all("corpus")
-    wrong = pretrace("export", documents.key, exported / "new", "--store", undisturbed)
-    assert (wrong.returncode, "is not a model; models are pretrain/" in wrong.stderr) == (2, True)
-    full = pretrace("export", model.key, exported, "--store", undisturbed)
-    assert (full.returncode, "is not empty; name a new folder" in full.stderr) == (2, True)
+    assert "names no artifact" in refused("corpus", exported)
+    assert "is not a model; models are pretrain/" in refused(documents.key, exported / "new")
+    assert "is not empty; name a new folder" in refused(model.key, exported)
 
 
 def test_predictions_stand_beside_their_texts_and_scores_follow_from_them(undisturbed: Path) -> None:

@@ -3,9 +3,12 @@
 import json
 import multiprocessing
 import socket
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from multiprocessing.context import ForkServerContext
+from functools import partial
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +17,16 @@ import pyarrow as pa
 import pytest
 
 from pipeline.core.arrow import write_table
+from pipeline.core.files import sha256_of
 from pipeline.model.shape import Shape
 from pipeline.tables import Next, examples_schema
 from pipeline.training.order import Masking, Optimizer, Order, Phase, Running, Schedule
 from tests.training import one_rank
-from tests.training.one_rank import Death, Place
+from tests.training.one_rank import Death, Place, Trial
 
 VOCABULARY, LONGEST, SPECIAL = 99, 24, (0, 1, 2, 3, 4)
 LIMIT_SECONDS = 240
+GRACE_SECONDS = 10
 
 
 def write_examples(path: Path, rows: int, seed: int) -> str:
@@ -90,45 +95,80 @@ class Ended:
 
 
 Launch = Callable[..., Ended]
+Undisturbed = Callable[..., Order]
 
 
 @pytest.fixture(scope="session")
 def forks() -> Iterator[ForkServerContext]:
-    """A process that has imported everything and made nothing: ranks are forked from it at no cost."""
+    """A process that has imported everything and made nothing (`warm`): ranks are forked from it at no cost."""
     context = multiprocessing.get_context("forkserver")
     patch = pytest.MonkeyPatch()
     patch.setenv("DS_ACCELERATOR", "cpu")
     patch.setenv("OMP_NUM_THREADS", "1")
-    context.set_forkserver_preload(["pipeline.training.loop", "deepspeed", "deepspeed.runtime.zero.muon.original_muon"])
+    context.set_forkserver_preload(["tests.training.warm"])
     yield context
     patch.undo()
 
 
-@pytest.fixture
-def launch(forks: ForkServerContext, tmp_path: Path) -> Launch:
-    """Run an order on real ranks until they end; `death` names the call in which they are killed."""
+@pytest.fixture(scope="session")
+def launch(forks: ForkServerContext, tmp_path_factory: pytest.TempPathFactory) -> Launch:
+    """Run an order on real ranks until they end; `death` names the call in which they are killed.
 
-    def launch(order: Order, ranks: int = 1, death: Death | None = None) -> Ended:
-        logs, port = [tmp_path / f"rank-{rank}.log" for rank in range(ranks)], _free_port()
-        order.write(tmp_path / "order.json")
+    What `trials` do happens in every rank before it trains. Steps wait for the writer of checkpoints, so that it is
+    known what a killed run finds, unless it may write `beside` them as it does in earnest.
+    """
+
+    def launch(
+        order: Order, ranks: int = 1, death: Death | None = None, *, trials: Sequence[Trial] = (), beside: bool = False
+    ) -> Ended:
+        folder, port = tmp_path_factory.mktemp("launch"), _free_port()
+        logs = [folder / f"rank-{rank}.log" for rank in range(ranks)]
+        order.write(folder / "order.json")
         places = [Place(rank, ranks, port, log) for rank, log in enumerate(logs)]
-        processes = [
-            forks.Process(target=one_rank.run, args=(tmp_path / "order.json", place, death)) for place in places
+        trials = [
+            *trials,
+            *([] if beside else [one_rank.wait_for_the_writer]),
+            *([] if death is None else [partial(one_rank.die_in, death)]),
         ]
-        for log in logs:
-            log.unlink(missing_ok=True)
+        processes = [
+            forks.Process(target=one_rank.run, args=(folder / "order.json", place, trials)) for place in places
+        ]
         for process in processes:
             process.start()
-        for process in processes:
-            process.join(LIMIT_SECONDS)
-        for process in processes:
-            process.kill()
-            process.join()
+        _wait_for_all(processes)
         return Ended(
             [process.exitcode for process in processes], "".join(log.read_text() for log in logs if log.exists())
         )
 
     return launch
+
+
+@pytest.fixture(scope="session")
+def undisturbed(launch: Launch, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """Run an order in a folder of its own without any death, once for all tests that ask for the same."""
+    runs: dict[tuple[Order, int], Order] = {}
+
+    def undisturbed(order: Order, ranks: int = 1, **run: Any) -> Order:
+        asked = moved(order, Path(), **run), ranks
+        if asked not in runs:
+            alone = moved(order, tmp_path_factory.mktemp("undisturbed"), **run)
+            assert launch(alone, ranks).well()
+            runs[asked] = alone
+        return runs[asked]
+
+    return undisturbed
+
+
+def _wait_for_all(processes: Sequence[ForkServerProcess]) -> None:
+    """Wait until ranks end; as a launcher would, give the others not long when one ended badly."""
+    patience = time.monotonic() + LIMIT_SECONDS
+    while any(process.is_alive() for process in processes) and time.monotonic() < patience:
+        wait([process.sentinel for process in processes if process.is_alive()], timeout=0.5)
+        if any(process.exitcode for process in processes):
+            patience = min(patience, time.monotonic() + GRACE_SECONDS)
+    for process in processes:
+        process.kill()
+        process.join()
 
 
 def _free_port() -> int:
@@ -145,3 +185,13 @@ def lines_of(order: Order) -> list[dict[str, Any]]:
 def curve(order: Order, name: str = "loss") -> list[float]:
     """Read one column of the step lines."""
     return [line[name] for line in lines_of(order) if "loss" in line]
+
+
+def digests(order: Order) -> dict[str, str]:
+    """Give the digest of every file that a finished order leaves."""
+    return {path.name: sha256_of(path) for path in sorted(Path(order.out).iterdir())}
+
+
+def without_dropout(order: Order) -> Order:
+    """Return the same order for a model whose steps hang on nothing but the batch."""
+    return replace(order, shape=replace(order.shape, dropout=0.0))

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +17,12 @@ from pipeline.core.arrow import write_table
 from pipeline.core.errors import DataError
 from pipeline.tables import Next, examples_schema
 from pipeline.text.vocab import SPECIALS, save, wordpiece
-from pipeline.training.batches import NOTHING, Loader, Masks, MicroBatch, Rows, deal, static_masks
+from pipeline.training.batches import NOTHING, Loader, Masks, MicroBatch, Rows, static_masks
 from pipeline.training.jobs import job_of
 from pipeline.training.order import Masking, Order
 from pipeline.training.sampler import Sampler
 from tests.training.conftest import LONGEST, SPECIAL, VOCABULARY, write_examples
+from tests.training.one_rank import rows_of
 
 CPU = torch.device("cpu")
 
@@ -48,54 +51,20 @@ def test_another_seed_phase_or_epoch_gives_another_order() -> None:
     assert len({tuple(order) for order in orders}) == 4
 
 
-@given(
-    lengths=st.lists(st.integers(1, 30), min_size=1, max_size=70),
-    ranks=st.integers(1, 5),
-    micro_batch=st.integers(1, 9),
-)
-def test_dealing_gives_every_row_once_and_even_shares(lengths: list[int], ranks: int, micro_batch: int) -> None:
-    dealt = deal(np.array(lengths), ranks=ranks, micro_batch=micro_batch)
-    sizes = [len(part) for parts in dealt for part in parts]
-    assert sorted(np.concatenate([np.concatenate(parts) for parts in dealt])) == list(range(len(lengths)))
-    assert len({len(parts) for parts in dealt}) == 1
-    assert max(sizes) <= micro_batch
-    assert max(sizes) - min(sizes) <= 1
-    assert max(map(len, map(np.concatenate, dealt))) - min(map(len, map(np.concatenate, dealt))) <= len(dealt[0])
-
-
-def test_the_longest_rows_come_first_and_alike_rows_together() -> None:
-    dealt = deal(np.array([5, 9, 1, 7, 3, 8, 2, 6]), ranks=2, micro_batch=2)
-    assert [[part.tolist() for part in parts] for parts in dealt] == [[[1, 5], [0, 4]], [[3, 7], [6, 2]]]
-
-
 def _rows(*paths: str) -> Rows:
     return Rows(paths, nothing=Next.NONE, longest=LONGEST)
 
 
-def _seen(order: Order, ranks: int, micro_batch: int, step: int) -> dict[int, tuple[object, ...]]:
+def _seen(order: Order, ranks: int, micro_batch: int, step: int) -> dict[int, dict[str, Any]]:
     """Return what the model would see and predict of each row of a step, whoever sees it."""
     stretch = job_of(order).stretches[0]
-    seen: dict[int, tuple[object, ...]] = {}
+    seen: dict[int, dict[str, Any]] = {}
     for rank in range(ranks):
         loader = Loader(stretch.rows, stretch.masks, rank, ranks, micro_batch, CPU)
         for batch in loader.load(*stretch.sampler.take(step)):
             assert not seen.keys() & set(batch.rows_B.tolist())
-            seen |= dict(_by_row(batch))
+            seen |= {row["row"]: row for row in rows_of(batch)}
     return seen
-
-
-def _by_row(batch: MicroBatch) -> Iterator[tuple[int, tuple[object, ...]]]:
-    width = batch.ids_BT.shape[1]
-    attended_BT = (
-        batch.attended_BT if batch.attended_BT is not None else torch.ones_like(batch.ids_BT, dtype=torch.bool)
-    )
-    for at, row in enumerate(batch.rows_B.tolist()):
-        here = batch.predicted_M // width == at
-        real = attended_BT[at]
-        where, labels = (batch.predicted_M[here] % width).tolist(), batch.labels_M[here].tolist()
-        ids, segments = batch.ids_BT[at][real].tolist(), batch.segments_BT[at][real].tolist()
-        assert not batch.ids_BT[at][~real].any()
-        yield row, (ids, segments, where, labels, int(batch.next_B[at]))
 
 
 @pytest.mark.parametrize(("ranks", "micro_batch"), [(1, 3), (2, 4), (3, 1), (4, 16)])
@@ -132,7 +101,8 @@ def test_a_rank_without_rows_steps_along_and_predicts_nothing(examples: dict[str
         for rank in range(3)
     ]
     assert [len(part) for part in parts] == [1, 1, 1]
-    assert parts[2][0].counts() == {"predicted": 0, "pairs": 0, "tokens": 0, "cells": parts[2][0].ids_BT.numel()}
+    nothing = dict.fromkeys(("predicted", "pairs", "tokens", "squares"), 0)
+    assert parts[2][0].counts() == nothing | {"cells": parts[2][0].ids_BT.numel()}
     assert (parts[2][0].next_B == NOTHING).all()
 
 
@@ -141,6 +111,53 @@ def test_sorting_by_length_leaves_next_to_no_padding(tmp_path: Path) -> None:
     batches = list(Loader(rows, None, 0, 1, 32, CPU).all_rows())
     counts = [batch.counts() for batch in batches]
     assert 1 - sum(count["tokens"] for count in counts) / sum(count["cells"] for count in counts) < 0.02
+
+
+def test_counts_are_those_of_the_tensors(order: Order) -> None:
+    stretch = job_of(order).stretches[0]
+    for batch in Loader(stretch.rows, stretch.masks, 0, 1, 8, CPU).all_rows():
+        length_B = batch.attended_BT.sum(1) if batch.attended_BT is not None else torch.tensor(batch.ids_BT.shape[1:2])
+        length_B = length_B.expand(len(batch.ids_BT))
+        assert batch.counts() == {
+            "predicted": int((batch.labels_M >= 0).sum()),
+            "pairs": int((batch.next_B != NOTHING).sum()),
+            "tokens": int(length_B.sum()),
+            "cells": batch.ids_BT.numel(),
+            "squares": int((length_B**2).sum()),
+        }
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_packed_rows_are_the_padded_ones_without_padding(ranks: int, order: Order) -> None:
+    stretch = job_of(order).stretches[0]
+    rows_B, epochs_B = stretch.sampler.take(3)
+    for rank in range(ranks):
+        padded, packed = (
+            Loader(stretch.rows, stretch.masks, rank, ranks, 4, CPU, packed=packed).load(rows_B, epochs_B)
+            for packed in (False, True)
+        )
+        for one, other in zip(padded, packed, strict=True):
+            assert other.packed is not None
+            assert other.ids_BT.shape == other.segments_BT.shape == (1, other.tokens)
+            assert (other.attended_BT, other.counts()["cells"]) == (None, other.tokens)
+            assert list(_unpacked(other)) == list(rows_of(one))
+            assert other.packed.longest == one.ids_BT.shape[1]
+            assert other.packed.starts_B.dtype == torch.int32
+
+
+def _unpacked(batch: MicroBatch) -> Iterator[dict[str, Any]]:
+    assert batch.packed is not None
+    starts = batch.packed.starts_B.tolist()
+    for at, (begin, end) in enumerate(pairwise(starts)):
+        here = (batch.predicted_M >= begin) & (batch.predicted_M < end)
+        yield {
+            "row": int(batch.rows_B[at]),
+            "ids": batch.ids_BT[0, begin:end].tolist(),
+            "segments": batch.segments_BT[0, begin:end].tolist(),
+            "where": (batch.predicted_M[here] - begin).tolist(),
+            "labels": batch.labels_M[here].tolist(),
+            "next": int(batch.next_B[at]),
+        }
 
 
 def test_padding_to_a_multiple_is_masked(examples: dict[str, str]) -> None:
@@ -179,13 +196,10 @@ def test_whole_words_are_hidden_with_the_tokenizer_s_pieces(order: Order, tmp_pa
     pieces = [*SPECIALS, *(f"##{at}" if at % 2 == 0 else f"{at}" for at in range(len(SPECIALS), VOCABULARY))]
     save(wordpiece(pieces, lowercase=True), tmp_path)
     masking = Masking("dynamic", "word", 0.3, mask_id=4, special_ids=SPECIAL, tokenizer=str(tmp_path))
-    for ids, _, where, labels, _ in _seen(replace(order, masking=masking), 1, 16, 0).values():
-        assert isinstance(ids, list)
-        assert isinstance(where, list)
-        assert isinstance(labels, list)
-        for at, label in zip(where, labels, strict=True):  # rows alternate between a word's beginning and its end
+    for row in _seen(replace(order, masking=masking), 1, 16, 0).values():
+        for at, label in zip(row["where"], row["labels"], strict=True):  # rows alternate: a word's beginning, its end
             partner = at - 1 if label % 2 == 0 else at + 1
-            assert partner in where or ids[partner] in SPECIAL
+            assert partner in row["where"] or row["ids"][partner] in SPECIAL
 
 
 def test_no_rows_and_long_rows_are_refused(tmp_path: Path, examples: dict[str, str]) -> None:

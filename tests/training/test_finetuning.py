@@ -15,7 +15,7 @@ from pipeline.core.errors import DataError
 from pipeline.core.files import sha256_of
 from pipeline.training.jobs import job_of
 from pipeline.training.order import Classification, Optimizer, Order, Schedule
-from tests.training.conftest import VOCABULARY, Launch, curve, moved
+from tests.training.conftest import VOCABULARY, Launch, Undisturbed, curve, moved
 
 pytestmark = pytest.mark.slow
 
@@ -78,9 +78,10 @@ def test_a_killed_run_resumes_to_the_same_bytes(tuning: Order, launch: Launch, t
         assert sha256_of(Path(killed.out) / name) == sha256_of(Path(undisturbed.out) / name)
 
 
-def test_it_starts_from_pretrained_weights(order: Order, tuning: Order, launch: Launch, tmp_path: Path) -> None:
-    pretrained = moved(order, tmp_path / "pretrained")
-    assert launch(pretrained).well()
+def test_it_starts_from_pretrained_weights(
+    order: Order, tuning: Order, launch: Launch, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    pretrained = undisturbed(order)
     frozen = replace(moved(tuning, tmp_path / "tuned"), init=pretrained.out, optimizer=Optimizer(learning_rate=0.0))
     assert launch(frozen).well()
     before, after = (transformers.BertModel.from_pretrained(one.out).state_dict() for one in (pretrained, frozen))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.model.shape import SIZES, Shape, flops_per_token
+from pipeline.training import journal
 from pipeline.training.follow import Follower, Watched
 
 SHAPE = Shape(*SIZES["tiny"], vocab_size=1000, max_positions=64)
@@ -46,6 +47,14 @@ def test_each_whole_line_is_recorded_once_and_a_torn_one_waits(tmp_path: Path) -
     assert [step for step, _ in seen.recorded] == [1, 2]
     assert seen.shown[-1][:3] == (2, 9, "steps")
     assert "loss 7.000" in seen.shown[-1][3]
+
+
+def test_a_journal_that_was_cut_back_and_has_grown_since_is_read_again(tmp_path: Path) -> None:
+    seen = Seen(tmp_path)
+    seen.journal({"step": 1, **STEP}, {"step": 2, **STEP})
+    journal.cut(tmp_path / "curve.jsonl", until=1)
+    seen.journal({"step": 2, **STEP}, {"step": 3, **STEP, "loss": 6.123456789})
+    assert [step for step, _ in seen.recorded] == [1, 2, 1, 2, 3]
 
 
 def test_rates_and_shares_are_derived(tmp_path: Path) -> None:

@@ -3,11 +3,9 @@
 from pathlib import Path
 
 import pyarrow.parquet as pq
-import pytest
 
 from pipeline.training import journal
 from pipeline.training.journal import Journal
-from pipeline.training.throughput import measured
 
 
 def _write(path: Path, *steps: int) -> None:
@@ -16,7 +14,8 @@ def _write(path: Path, *steps: int) -> None:
         writer.append({"step": step, "loss": 1.0 / step, "seconds": 0.5})
         if step % 2 == 0:
             writer.append({"step": step, "held_out_loss": 2.0})
-    writer.flush(to_disk=True)
+    writer.flush()
+    writer.sync()
     writer.close()
 
 
@@ -43,6 +42,19 @@ def test_a_gap_ends_what_can_be_relied_on(tmp_path: Path) -> None:
     assert journal.last_step(tmp_path / "curve.jsonl") == 2
 
 
+def test_what_happened_outlives_a_cut_and_is_no_part_of_the_curve(tmp_path: Path) -> None:
+    path = tmp_path / "curve.jsonl"
+    _write(path, 1, 2, 3)
+    writer = Journal(path)
+    writer.append({"step": 4, "event": "rewound", "to_step": 2, "reason": "the loss is nan", "batch": 3})
+    writer.close()
+    journal.cut(path, until=1)
+    assert [line["step"] for line in journal.read_lines(path)] == [1, 4]
+    assert journal.last_step(path) == 1
+    journal.write_curve(journal.read_lines(path), tmp_path / "curve.parquet")
+    assert pq.read_table(tmp_path / "curve.parquet").to_pydict() == {"step": [1], "loss": [1.0]}
+
+
 def test_there_may_be_no_journal_yet(tmp_path: Path) -> None:
     assert journal.last_step(tmp_path / "curve.jsonl") == 0
     journal.cut(tmp_path / "new" / "curve.jsonl", until=0)
@@ -55,10 +67,3 @@ def test_the_curve_has_a_row_a_step_and_no_clock(tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "curve.parquet").to_pydict() == {
         "step": [1, 2], "loss": [1.0, 0.5], "held_out_loss": [None, 2.0],
     }  # fmt: skip
-
-
-def test_throughput_is_summed_over_the_steps_that_count() -> None:
-    line = {"tokens": 90, "cells": 100, "seconds": 2.0, "data_seconds": 0.5}
-    assert measured([line, line]) == pytest.approx(
-        {"seconds": 4.0, "tokens_per_second": 45.0, "data_share": 0.25, "padding_share": 0.1}
-    )

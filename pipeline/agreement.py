@@ -1,0 +1,63 @@
+"""Settings of training that must agree with each other; each function lists what does not, as sentences to a user."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pipeline.training.combinations import SETTINGS, Choice, refusals
+
+if TYPE_CHECKING:
+    from pipeline.config import PhaseConfig, Recipe
+    from pipeline.running import Run
+
+
+def odd_schedule(recipe: "Recipe") -> Iterator[str]:
+    """Check the learning rate's schedule against the steps that there are."""
+    pretrain, steps = recipe.pretrain, sum(phase.steps for phase in recipe.phases)
+    if pretrain.decay_steps is None:
+        return
+    given = f"recipe.pretrain.decay_steps={pretrain.decay_steps}"
+    if pretrain.schedule != "wsd":
+        yield f"{given} is for recipe.pretrain.schedule=wsd, not {pretrain.schedule}; leave it out or choose that"
+    elif pretrain.warmup_steps + pretrain.decay_steps > steps:
+        yield (
+            f"{given} and recipe.pretrain.warmup_steps={pretrain.warmup_steps} exceed the {steps} steps of "
+            "recipe.phases; lower one of them"
+        )
+
+
+def odd_batches(recipe: "Recipe") -> Iterator[str]:
+    """Check how the batches of each phase grow."""
+    for at, phase in enumerate(recipe.phases):
+        if (problem := _odd_growth(phase)) is not None:
+            yield f"recipe.phases.{at}.{problem}"
+
+
+def _odd_growth(phase: "PhaseConfig") -> str | None:
+    first, warmup = phase.first_batch, phase.batch_warmup_steps
+    if first is None:
+        return f"batch_warmup_steps={warmup} needs first_batch: the sequences of the first step" if warmup else None
+    if not warmup:
+        return f"first_batch={first} needs batch_warmup_steps: in how many steps it grows to global_batch"
+    if first > phase.global_batch:
+        return f"first_batch={first} exceeds global_batch={phase.global_batch}; a batch can only grow"
+    if warmup > phase.steps:
+        return f"batch_warmup_steps={warmup} exceeds steps={phase.steps}; lower the former"
+    return None
+
+
+def odd_running(recipe: "Recipe", run: "Run") -> Iterator[str]:
+    """Check how to run against what is run."""
+    for at, phase in enumerate(recipe.phases):
+        for name in ("global_batch", "first_batch"):
+            size = getattr(phase, name)
+            if size is not None and size < run.ranks:
+                yield (
+                    f"recipe.phases.{at}.{name}={size} is below run.ranks={run.ranks}; "
+                    "every rank needs a sequence: raise the former or lower the latter"
+                )
+    chosen = recipe.pretrain
+    yield from refusals(
+        Choice(chosen.optimizer, chosen.precision, run.zero_stage, run.offload, run.device), called=SETTINGS
+    )
+    if run.attention == "varlen" and run.device == "cpu":
+        yield "run.attention=varlen with run.device=cpu: torch has no kernel of it there; take auto or padded"

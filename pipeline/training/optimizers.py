@@ -1,0 +1,66 @@
+"""The optimizers: groups of parameters and their settings, and which moments each keeps of them.
+
+`factor` of a group is its learning rate in relation to the one that the schedule gives.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from pipeline.training.lamb import Lamb
+from pipeline.training.muon import MOMENTUM, Muon, turns
+from pipeline.training.order import Optimizer
+from pipeline.training.stableadamw import StableAdamW
+
+Groups = list[dict[str, Any]]
+
+ADAM = ("exp_avg", "exp_avg_sq")
+
+
+def make(module: nn.Module, optimizer: Optimizer) -> torch.optim.Optimizer:
+    """Make the optimizer that the order names, over the module's parameters."""
+    groups, kind = OPTIMIZERS[optimizer.name]
+    return kind([group for group in groups(module, optimizer) if group["params"]])
+
+
+def _two_groups(module: nn.Module, optimizer: Optimizer) -> Groups:
+    """Part what decays from biases and norms, which are all the parameters of one dimension, and do not."""
+    everything = list(module.parameters())
+    adam = {"moments": ADAM, "factor": 1.0, "lr": optimizer.learning_rate, "eps": optimizer.eps}
+    adam |= {"betas": (optimizer.beta1, optimizer.beta2)}
+    return [
+        {"params": [one for one in everything if one.ndim > 1], "weight_decay": optimizer.weight_decay, **adam},
+        {"params": [one for one in everything if one.ndim < 2], "weight_decay": 0.0, **adam},
+    ]
+
+
+def _matrices_apart(module: nn.Module, optimizer: Optimizer) -> Groups:
+    """Give the layers' weight matrices a group of their own."""
+    matrices = [one for name, one in module.named_parameters() if turns(name, one.shape)]
+    apart = {id(one) for one in matrices}
+    rest = _two_groups(module, optimizer)
+    for group in rest:
+        group["params"] = [one for one in group["params"] if id(one) not in apart]
+    factor = optimizer.matrix_learning_rate / optimizer.learning_rate
+    own = {
+        "moments": ("momentum_buffer",),
+        "momentum": MOMENTUM,
+        "factor": factor,
+        "lr": optimizer.matrix_learning_rate,
+    }
+    return [{"params": matrices, "weight_decay": optimizer.weight_decay, **own}, *rest]
+
+
+def _adamw(groups: Groups) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(groups, fused=True)
+
+
+OPTIMIZERS: dict[str, tuple[Callable[[nn.Module, Optimizer], Groups], Callable[[Groups], torch.optim.Optimizer]]] = {
+    "adamw": (_two_groups, _adamw),
+    "lamb": (_two_groups, Lamb),
+    "stableadamw": (_two_groups, StableAdamW),
+    "muon": (_matrices_apart, Muon),
+}
+"""How parameters are grouped, and what updates the groups."""

@@ -1,0 +1,86 @@
+"""What a signal does while a flow runs."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flows import stopping
+from flows.stopping import Stopping
+from pipeline.core.progress import Quiet
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    for name in ("corpus", "pretrain", "finetune-a"):
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def running(work: Path) -> Iterator[Stopping]:
+    with Stopping(Quiet(), lambda name: work / name) as running:
+        yield running
+
+
+def _signal(number: int = signal.SIGTERM) -> None:
+    os.kill(os.getpid(), number)
+
+
+def _stops(work: Path) -> list[str]:
+    return sorted(path.parent.name for path in work.glob("*/stop"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_ranks_are_told_by_a_file_and_a_second_signal_means_now(number: int, running: Stopping, work: Path) -> None:
+    running.start("pretrain")
+    running.update("pretrain", 3, 9, "steps")
+    _signal(number)
+    assert _stops(work) == ["pretrain"]
+    with pytest.raises(KeyboardInterrupt):
+        _signal(number)
+
+
+def test_what_has_no_ranks_ends_at_once(running: Stopping, work: Path) -> None:
+    running.start("corpus")
+    running.update("corpus", 3, 9, "shards")
+    with pytest.raises(KeyboardInterrupt):
+        _signal()
+    assert _stops(work) == []
+
+
+def test_ranks_that_do_not_stop_are_not_waited_for_for_ever(running: Stopping, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stopping, "PATIENCE_SECONDS", 0.05)
+    running.start("pretrain")
+    running.update("pretrain", 3, 9, "steps")
+    _signal()
+    with pytest.raises(KeyboardInterrupt):
+        signal.sigtimedwait([], 30)  # what comes first: the signal
+
+
+def test_no_other_stage_begins_after_one_that_was_over_too_soon_to_stop(running: Stopping, work: Path) -> None:
+    running.start("pretrain")
+    running.update("pretrain", 9, 9, "steps")
+    _signal()
+    running.finish("pretrain")
+    with pytest.raises(KeyboardInterrupt):
+        running.start("finetune-a")
+
+
+def test_a_file_that_an_earlier_run_left_stops_nothing(running: Stopping, work: Path) -> None:
+    (work / "pretrain" / "stop").touch()
+    running.start("pretrain")
+    assert _stops(work) == []
+
+
+def test_handlers_of_others_give_way_and_come_back(work: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with Stopping(Quiet(), lambda name: work / name) as running:
+        running.start("pretrain")
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as Ray and Prefect put their own
+        running.update("pretrain", 1, 9, "steps")
+        _signal()
+        assert _stops(work) == ["pretrain"]
+    assert signal.getsignal(signal.SIGTERM) is before
