@@ -68,6 +68,10 @@ def main() -> None:
     asked.add_argument("--quick", action="store_true", help="a tenth of the books, fewer steps, no slow parts")
     asked.add_argument("--json", action="store_true", help="end with one line of JSON")
     asked.add_argument("--resume", type=Path, help="a folder that keeps examples and finished runs")
+    asked.add_argument("--stale", action="store_true", help="with --resume: take runs of ours of other code too")
+    asked.add_argument(
+        "--kept", action="store_true", help="with --resume: learning reports what is finished, starts nothing"
+    )
     asked.add_argument("--child", nargs=2, metavar=("WHAT", "GIVEN"), help=argparse.SUPPRESS)
     chosen = asked.parse_args()
     if chosen.child:
@@ -75,7 +79,8 @@ def main() -> None:
         return
     wanted = chosen.part or [part for part in PARTS if not (chosen.quick and part in SLOW)]
     with tempfile.TemporaryDirectory(prefix="pretrace-bench-") as name:
-        bench = Bench(chosen.data, (chosen.resume or Path(name)).absolute(), chosen.quick, has_peer())
+        folder = (chosen.resume or Path(name)).absolute()
+        bench = Bench(chosen.data, folder, chosen.quick, has_peer(), chosen.stale, chosen.kept)
         figures: dict[str, float] = {}
         for part in wanted:
             figures |= PARTS[part](bench)

@@ -66,8 +66,8 @@ def pairs(data: Path, folder: Path, length: int, *, quick: bool) -> Path:
         tokenizer = {"path": str(data / VOCABULARY)}
         made = _made(folder, store, tokenizer, ["mlm", "nsp"], length, held_out=0.05 if quick else 0.02)
         found = _found(made, length, _bytes(raw))
-        copies = {part: _copied(getattr(found, part), place / part) for part in ("train", "held_out")}
-        replace(found, **copies).write(place)
+        train, held_out = _copied(found.train, place / "train"), _copied(found.held_out, place / "held_out")
+        replace(found, train=train, held_out=held_out).write(place)
     return place
 
 
@@ -179,7 +179,7 @@ def _made(
     folder: Path, corpus: dict[str, Any], tokenizer: dict[str, Any], objectives: list[str], length: int, held_out: float
 ) -> dict[str, Any]:
     """Make corpus, tokenizer and examples with our stages; returns the artifacts of the last two by name."""
-    from data import Alone, Unrecorded
+    from data_making import Alone, Unrecorded
 
     from pipeline.config import Recipe
     from pipeline.core.files import Digests
@@ -241,7 +241,8 @@ def _full_rows(paths: tuple[str, ...], special_ids: tuple[int, ...], length: int
     """Yield [CLS] tokens [SEP] rows of exactly `length`, an array a file."""
     _, _, cls_id, sep_id, _ = special_ids
     for path in paths:
-        ids = np.concatenate([chunk.values.to_numpy() for chunk in read_table(Path(path))["ids"].chunks])
+        column: Any = read_table(Path(path))["ids"]
+        ids = np.concatenate([chunk.values.to_numpy() for chunk in column.chunks])
         ids = ids[~np.isin(ids, (cls_id, sep_id))]
         body = ids[: len(ids) // (length - 2) * (length - 2)].reshape(-1, length - 2)
         yield np.pad(np.pad(body, ((0, 0), (1, 0)), constant_values=cls_id), ((0, 0), (0, 1)), constant_values=sep_id)

@@ -29,8 +29,8 @@ from training_runs import Bench, Found, run, wall_rate
 
 GIGA = 1e9
 REPEATS = 20
-SMALL_ONLY = ("padded", "padded_eager")
-"""What a CPU can run."""
+SMALL_ONLY = ("padded", "padded_eager", "peer_eager")
+"""What a CPU can run soon enough."""
 OURS: dict[str, dict[str, Any]] = {
     "varlen": {"run_attention": "varlen", "run_compile": True},
     "varlen_eager": {"run_attention": "varlen"},
@@ -111,17 +111,23 @@ def at_length(bench: Bench, scale: Scale, length: int, peak: float, examples: Pa
     place = examples / f"pairs-{length}" if examples else made_up(bench.folder, length, 4096, scale.vocab_size)
     limit = peak / _operations(bench, scale, place, settings)
     figures = {f"{length}_limit_tokens_per_second": limit}
-    for way in OURS if scale is not SMALL else SMALL_ONLY:
-        found = _tried(bench, "ours", f"gpu-{length}-{way}", place, scale, settings | OURS[way])
-        figures |= _rates(f"{length}_{way}", found, scale, limit)
-    for way, compiled in PEER.items():
-        for share in (1, 2, 4):  # its logits of every position may not fit
-            own = settings | {"per_device": max(1, micro // share), "compiled": compiled}
-            found = _tried(bench, "peer", f"gpu-{length}-{way}-{share}", place, scale, own)
-            if found is not None:
-                break
+    ways = [way for way in (*OURS, *PEER) if scale is not SMALL or way in SMALL_ONLY]
+    for way in ways:
+        name = f"gpu-{length}-{way}"
+        if way in OURS:
+            found = _tried(bench, "ours", name, place, scale, settings | OURS[way])
+        else:
+            found = _peer(bench, name, place, scale, settings | {"compiled": PEER[way]})
         figures |= _rates(f"{length}_{way}", found, scale, limit)
     return figures
+
+
+def _peer(bench: Bench, name: str, place: Path, scale: Scale, settings: dict[str, Any]) -> Found | None:
+    """Run the peer with as many rows at a time as fit: its logits of every position may be too large."""
+    micro = settings["run_micro_batch"]
+    sizes = (max(1, micro // share) for share in (1, 2, 4))
+    tries = (_tried(bench, "peer", f"{name}-{size}", place, scale, settings | {"per_device": size}) for size in sizes)
+    return next((found for found in tries if found is not None), None)
 
 
 def _tried(bench: Bench, what: str, name: str, place: Path, scale: Scale, settings: dict[str, Any]) -> Found | None:

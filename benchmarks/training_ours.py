@@ -42,7 +42,7 @@ def train(order: Order) -> dict[str, Any]:
     lines = journal.read_lines(Path(order.work) / "curve.jsonl")
     steps = [line for line in lines if "loss" in line]
     held_out = [line for line in lines if "held_out_mlm_loss" in line]
-    found = {"stamps": stamps, "tokens": [line["tokens"] for line in steps], "lines": steps}
+    found: dict[str, Any] = {"stamps": stamps, "tokens": [line["tokens"] for line in steps], "lines": steps}
     if held_out:
         found |= {"held_out_loss": held_out[-1]["held_out_mlm_loss"], "steps_evaluated": len(held_out)}
         found |= {"held_out_accuracy": held_out[-1]["held_out_mlm_accuracy"]}

@@ -122,7 +122,11 @@ def learning(bench: Bench) -> dict[str, float]:
     for side, settings in SIDES.items():
         if side == "peer" and not bench.peer:
             continue
-        found = {rate: _learned(bench, side, rate, settings) for rate in RATES}
+        rates = [rate for rate in RATES if not bench.kept_only or _is_kept(bench, side, rate)]
+        found = {rate: _learned(bench, side, rate, settings) for rate in rates}
+        figures[f"learning_{side}_rates_tried"] = len(found)
+        if not found:
+            continue
         for rate, one in found.items():
             figures[f"learning_{side}_{rate:g}_held_out_loss"] = one["held_out_loss"]
         best[side] = min(found.values(), key=lambda one: float(one["held_out_loss"]))
@@ -130,6 +134,10 @@ def learning(bench: Bench) -> dict[str, float]:
         figures[f"learning_{side}_held_out_accuracy"] = best[side]["held_out_accuracy"]
         figures[f"learning_{side}_cpu_seconds"] = _cpu_seconds(best[side])
     return figures | _compared(best)
+
+
+def _is_kept(bench: Bench, side: str, rate: float) -> bool:
+    return (bench.folder / "runs" / f"learning-{side}-{rate:g}.json").exists()
 
 
 def _learned(bench: Bench, side: str, rate: float, settings: dict[str, Any]) -> Found:

@@ -30,6 +30,8 @@ class Bench:
     folder: Path
     quick: bool
     peer: bool
+    stale: bool = False  # whether kept runs of ours count though the code has changed since
+    kept_only: bool = False  # whether learning reports on finished runs and starts none
 
 
 def run(bench: Bench, what: str, name: str, place: Path, size: str, **settings: Any) -> Found:
@@ -40,7 +42,7 @@ def run(bench: Bench, what: str, name: str, place: Path, size: str, **settings: 
     own = {name: settings.pop(name) for name in PEERS if name in settings}
     asked = {"what": what, "place": place.name, "size": size, "quick": bench.quick, **settings, **own, **_code(what)}
     kept = bench.folder / "runs" / f"{name}.json"
-    if kept.exists() and (found := json.loads(kept.read_text()))["asked"] == json.loads(_plain(asked)):
+    if kept.exists() and _same(found := json.loads(kept.read_text()), json.loads(_plain(asked)), stale=bench.stale):
         return dict(found["found"])
     order_for(place, bench.folder / name, size, **settings)
     given = json.dumps({"order": str(bench.folder / name / "order.json"), **own})
@@ -50,6 +52,15 @@ def run(bench: Bench, what: str, name: str, place: Path, size: str, **settings: 
     kept.parent.mkdir(parents=True, exist_ok=True)
     kept.write_text(_plain({"asked": asked, "found": made}) + "\n")
     return made
+
+
+def _same(kept: Found, asked: Found, *, stale: bool) -> bool:
+    """Tell whether a kept run is the one asked for."""
+    before: Found = kept["asked"]
+    if stale and before.get("code") != asked.get("code"):
+        print(f"kept from code {before['code']}, now {asked['code']}: {kept['asked']}", file=sys.stderr)
+        before = before | {"code": asked["code"]}
+    return before == asked
 
 
 def one_run(what: str, given: dict[str, Any]) -> Found:
