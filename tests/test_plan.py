@@ -114,10 +114,17 @@ ELSEWHERE = {
     "micro_batch": 7,
     "zero_stage": 0,
     "offload": "optimizer",
+    "attention": "padded",
+    "compile": True,
+    "recompute": True,
     "checkpoint_steps": 1,
+    "checkpoint_minutes": 5.0,
     "keep_checkpoints": 5,
     "max_failures": 0,
     "min_ranks": 1,
+    "spike_nats": 3.0,
+    "max_rewinds": 1,
+    "peak_tflops": 100.0,
     "host_wait_minutes": 1.0,
     "rank_wait_minutes": 1.0,
     "tracking_uri": "http://head:5000",
@@ -177,6 +184,12 @@ TOUCHED: dict[str, tuple[Any, set[str]]] = {
     "phases.1.global_batch": (5, MODEL),
     "phases.0.sequence_length": (32, {"examples-64", "examples-32", *MODEL}),
     "pretrain.learning_rate": (1.0, MODEL),
+    "pretrain.optimizer": ("muon", MODEL),
+    "pretrain.matrix_learning_rate": (0.1, MODEL),
+    "pretrain.beta1": (0.8, MODEL),
+    "pretrain.beta2": (0.9, MODEL),
+    "pretrain.eps": (0.1, MODEL),
+    "pretrain.schedule": ("cosine", MODEL),
     "pretrain.warmup_steps": (1, MODEL),
     "pretrain.weight_decay": (0.5, MODEL),
     "pretrain.clip": (0.5, MODEL),
@@ -193,7 +206,8 @@ TOUCHED: dict[str, tuple[Any, set[str]]] = {
 
 ELSEWHERE_TESTED = {
     *("corpus.sources.path", "corpus.exclude", "tokenizer.path", "finetune.path"),
-    *("finetune.task", "masking.duplicates"),
+    *("finetune.task", "masking.duplicates", "model.architecture"),
+    *("phases.first_batch", "phases.batch_warmup_steps", "pretrain.decay_steps"),
 }
 
 
@@ -226,6 +240,18 @@ def test_what_lies_at_the_place_of_a_list_or_tokenizer_names_what_depends_on_it(
     before = keys_of(pinned)
     vocabulary.write_text("[PAD]\n[UNK]\n", encoding="utf-8")
     assert {name for name, key in keys_of(pinned).items() if before[name] != key} == set(ALL) - {"corpus"}
+
+
+def test_the_architecture_names_the_model_and_no_examples(sources: dict[str, Path]) -> None:
+    alone = "recipe.examples.objectives=[mlm]"
+    assert changed(small(sources, alone), small(sources, alone, "recipe.model.architecture=modern")) == MODEL
+
+
+def test_how_batches_grow_and_rates_fall_names_the_model(sources: dict[str, Path]) -> None:
+    growing = [f"recipe.phases.0.{name}=5" for name in ("first_batch", "batch_warmup_steps")]
+    stable = "recipe.pretrain.schedule=wsd"
+    assert changed(small(sources), small(sources, *growing)) == MODEL
+    assert changed(small(sources, stable), small(sources, stable, "recipe.pretrain.decay_steps=2")) == MODEL
 
 
 def test_static_masks_are_part_of_the_examples(sources: dict[str, Path]) -> None:

@@ -41,7 +41,7 @@ class EncodeRows:
         return {"files": files, "tokenizer": self.tokenizer_sha256, **settings}
 
 
-@stage(version=1)
+@stage(version=2)
 def finetune(cfg: FinetuneSlice, ctx: Context) -> Facts:
     """Fine-tune all weights on a task: scores.json, predictions.parquet with the texts, weights.
 

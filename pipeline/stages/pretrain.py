@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ENTRY = "pipeline.training.rank:train"
 
 
-@stage(version=1)
+@stage(version=2)
 def pretrain(cfg: PretrainSlice, ctx: Context) -> Facts:
     """Pretrain an encoder: Hugging Face weights and config, curve.parquet (one row a step), curve.png.
 

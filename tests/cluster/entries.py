@@ -63,7 +63,7 @@ def waits(first: bool) -> None:
 
 
 def slow(first: bool) -> None:
-    time.sleep(1.0)
+    time.sleep(1.5)
 
 
 FATES: dict[str, Callable[[bool], None]] = {

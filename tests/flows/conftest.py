@@ -54,7 +54,9 @@ class Shop:
         with self.store.making(step) as draft:
             for file, text in files.items():
                 (draft / file).write_text(text)
-            return self.store.commit(step, facts, MADE)
+            artifact = self.store.commit(step, facts, MADE)
+            self.store.tidy(artifact)
+            return artifact
 
 
 @pytest.fixture
