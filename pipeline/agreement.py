@@ -59,5 +59,9 @@ def odd_running(recipe: "Recipe", run: "Run") -> Iterator[str]:
     yield from refusals(
         Choice(chosen.optimizer, chosen.precision, run.zero_stage, run.offload, run.device), called=SETTINGS
     )
+    if run.min_ranks is not None and run.min_ranks > run.ranks:
+        yield f"run.min_ranks={run.min_ranks} exceeds run.ranks={run.ranks}; raise the latter or lower the former"
+    if run.compile and run.zero_stage == 3:
+        yield "run.compile=true with run.zero_stage=3: weights come and go there, and torch compiles without end; use 0, 1 or 2"
     if run.attention == "varlen" and run.device == "cpu":
         yield "run.attention=varlen with run.device=cpu: torch has no kernel of it there; take auto or padded"

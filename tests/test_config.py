@@ -186,6 +186,8 @@ def test_nothing_of_a_config_can_be_changed() -> None:
             ["run.offload=parameters"],
             r"^run\.offload=parameters with run\.zero_stage=2: .* take stage 3 or offload optimizer$",
         ),
+        (["run.min_ranks=3"], r"^run\.min_ranks=3 exceeds run\.ranks=2; raise the latter or lower the former$"),
+        (["run.compile=true", "run.zero_stage=3"], r"^run\.compile=true with run\.zero_stage=3: .* use 0, 1 or 2$"),
         (
             ["run.attention=varlen"],
             r"^run\.attention=varlen with run\.device=cpu: torch has no kernel of it there; take auto or padded$",
