@@ -122,6 +122,7 @@ def test_where_quotation_marks_stand_borders_are_at_spaces(text: str) -> None:
 
 @given(st.lists(PROSE, max_size=5), st.sampled_from(["en", "fr"]))
 def test_a_document_is_split_as_its_paragraphs_are(texts: list[str], language: str) -> None:
+    texts = list(map(normalise, texts))  # sentencex 1.0 panics at some spaces that are left no longer then
     assert split_all(texts, language) == [sentence for text in texts for sentence in split(text, language)]
 
 
