@@ -109,6 +109,7 @@ PROSE = st.lists(
 
 @given(PROSE | st.text(), st.sampled_from(["en", "de", "fr", "ja", "ltg", "hi"]))
 def test_no_character_is_lost_but_spaces(text: str, language: str) -> None:
+    text = normalise(text)
     sentences = split(text, language)
     assert "".join("".join(sentences).split()) == "".join(text.split())
     assert all(sentence and sentence == sentence.strip() for sentence in sentences)
