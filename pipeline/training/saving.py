@@ -40,7 +40,7 @@ class Saver:
             return
         try:
             self.wait()
-        except Exception:
+        except Exception:  # whatever the writer met: what ended the loop is on its way, and must not be hidden by it
             log.exception("the last checkpoint was not written")
 
     def due(self, step: int) -> bool:
