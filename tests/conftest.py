@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -18,6 +20,42 @@ from flows.running import QUIET
 BESIDE_THE_CHECKOUT = Path(__file__).resolve().parents[2] / "shared" / "data"
 BIN = Path(sys.executable).parent
 SERVER_SECONDS = 180
+TOGETHER = ("e2e", "cluster", "training", "stages", "flows")
+"""Folders whose files share a fixture that takes long to make: one worker of pytest-xdist runs all of a folder."""
+APART = "tests/cluster/test_hosts.py"
+"""Shares nothing, and mostly waits."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let what tests start hear an interrupt: workers of pytest-xdist ignore it, and children inherit that."""
+    if hasattr(config, "workerinput"):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Deal tests to workers by file, or by folder where fixtures are shared."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Shared(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return together(nodeid.partition("::")[0])
+
+    return Shared(config, log)
+
+
+def together(file: str) -> str:
+    """Name what a file's tests are run together with."""
+    _, folder, *_ = file.split("/")
+    return folder if folder in TOGETHER and file != APART else file
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put first what takes longest, so that workers end together."""
+    order = [APART, *TOGETHER]
+    items.sort(
+        key=lambda item: order.index(name) if (name := together(item.nodeid.partition("::")[0])) in order else 99
+    )
 
 
 @pytest.fixture(scope="session")

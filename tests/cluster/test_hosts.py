@@ -40,6 +40,8 @@ HEAD, HEAD_PORT = "10.77.0.1", 6379
 START_SECONDS, STEP_SECONDS, ALL_SECONDS = 300, 600, 900
 """Limits for a machine with a lot else to do; on a quiet one all of it takes some minutes."""
 CUT_SECONDS = 20
+PATIENCE_SECONDS = 90
+"""How long the driver waits for a host: a cut host's Ray finds out that it was given up, ends, and is started again."""
 RANKS = "RayTrainWorker"
 NOTICE = {  # a host that does not answer is given up after 12 s; Ray's defaults make that about 80 s
     "RAY_health_check_initial_delay_ms": "5000",
@@ -157,9 +159,8 @@ def write_config(folder: Path) -> Path:
     return folder / "recipe.yaml"
 
 
-def ray_on(host: Host, env: dict[str, str], folder: Path) -> float:
-    """Start a supervised Ray on a host, wait until it is up, and say for how many seconds."""
-    began = time.monotonic()
+def ray_on(host: Host, env: dict[str, str], folder: Path) -> None:
+    """Start a supervised Ray on a host and wait until it is up."""
     place = ["--head", f"--port={HEAD_PORT}", "--include-dashboard=false"]
     place = place if host.address == HEAD else [f"--address={HEAD}:{HEAD_PORT}"]
     small = ["--num-cpus=1", "--object-store-memory=100000000", f"--temp-dir={folder / host.name}"]
@@ -167,7 +168,6 @@ def ray_on(host: Host, env: dict[str, str], folder: Path) -> float:
     log = folder / f"{host.name}.log"
     host.start(["sh", "-c", AGAIN, "sh", *command], env, log)
     until(lambda: "Ray runtime started" in log.read_text(), f"Ray on {host.name}", START_SECONDS)
-    return time.monotonic() - began
 
 
 @pytest.fixture(scope="module")
@@ -201,8 +201,8 @@ def journey(folder: Path, config: Path, alone: Alone) -> Journey:
     place, log = folder / "far", folder / "far.log"
     with network("h1", "h2") as (first, second):
         ray_on(first, env, folder)
-        patience = CUT_SECONDS + 3 * ray_on(second, env, folder)  # for a host whose Ray has to start again
-        command = journey_of("far", config, place, str(patience))
+        ray_on(second, env, folder)
+        command = journey_of("far", config, place, str(PATIENCE_SECONDS))
         driver = Driver(place, config, log, first.start(command, env, log))
         return disturb(driver, second)
 

@@ -1,6 +1,8 @@
 import re
+import signal
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -52,6 +54,30 @@ def test_outside_the_main_thread_it_says_that_it_cannot_work() -> None:
     thread.start()
     thread.join()
     assert [str(error) for error in caught] == ["a limit in time works in the main thread only"]
+
+
+def test_an_inner_limit_that_is_left_last_does_not_bring_the_outer_one_back() -> None:
+    def numbers() -> Iterator[int]:
+        with Alarm(0.1):
+            yield 1
+
+    before = signal.getsignal(signal.SIGALRM)
+    with Alarm(0.05) as outer, outer.set():
+        left_open = numbers()
+        next(left_open)
+    left_open.close()
+    assert signal.getsignal(signal.SIGALRM) == before
+    assert signal.getitimer(signal.ITIMER_REAL)[1] == 0  # no limit that comes again and again
+
+
+def test_the_outer_limit_holds_while_an_inner_one_is_in_force() -> None:
+    with (
+        pytest.raises(DataError, match=r"took longer than 0\.1 s"),
+        Alarm(0.1) as outer,
+        Alarm(60),
+        outer.set(),
+    ):
+        time.sleep(2)
 
 
 def test_an_alarm_is_set_anew_for_every_piece_of_work() -> None:

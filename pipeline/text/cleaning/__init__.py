@@ -1,7 +1,6 @@
 """Cleaning: a chain of named steps over documents. Adding a step: one file beside this one, one line in STEPS."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from pipeline.text.clean import paragraphs
 from pipeline.text.cleaning import c4, gopher, language, length, repair, repetition
@@ -37,4 +36,4 @@ def normalised(documents: Iterator[Document]) -> Iterator[Document]:
         unchanged = (
             texts == document.paragraphs
         )  # a document made anew costs as much as looking at a thousand characters
-        yield document if unchanged else replace(document, paragraphs=texts)
+        yield document if unchanged else document._replace(paragraphs=texts)

@@ -9,7 +9,6 @@ Source: Raffel et al. 2020, Exploring the Limits of Transfer Learning (T5), sect
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 
 from pipeline.text.clean import paragraphs
 from pipeline.text.cleaning.step import CleaningStep, Drops, Settings
@@ -42,7 +41,7 @@ def of_quality(documents: Iterator[Document], settings: Settings, drops: Drops) 
         lines = [line for line in map(_uncited, page) if _is_prose(line, left_out)]
         fault = _fault(page) or _too_little(lines, settings.language)
         if fault is None:
-            yield replace(document, paragraphs=lines, left_out=Counter(document.left_out) + left_out)
+            yield document._replace(paragraphs=lines, left_out=Counter(document.left_out) + left_out)
         else:
             drops["c4_quality", fault] += 1
 

@@ -7,7 +7,6 @@ write them. Entities, line breaks and controls are the affair of the readers and
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -35,7 +34,7 @@ def repaired(documents: Iterator[Document], settings: Settings, drops: Drops) ->
             yield document
             continue
         broken = places_to_mend(document.paragraphs)
-        yield replace(document, paragraphs=_mended_at(document.paragraphs, broken)) if broken else document
+        yield document._replace(paragraphs=_mended_at(document.paragraphs, broken)) if broken else document
 
 
 def places_to_mend(texts: Sequence[str]) -> list[int]:

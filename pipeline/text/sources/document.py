@@ -8,21 +8,22 @@ workers; `read` streams one span of one file. What `read` yields therefore depen
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 
 
-@dataclass(frozen=True)
-class Document:
+class Document(NamedTuple):
     """One article, book or record, or a part of a very long one; there may be no paragraphs.
 
     Paragraphs are as the file has them, without markup: the cleaning steps that follow bring them to one form.
+    A tuple, since a frozen dataclass takes as long to make as the sentences of an abstract take to find.
     """
 
     source: str
     title: str
     url: str  # empty if nowhere
     paragraphs: list[str]
-    left_out: Mapping[str, int] = field(default_factory=dict)  # by kind: {"tables": 2, "references": 14}
+    left_out: Mapping[str, int] = MappingProxyType({})  # by kind: {"tables": 2, "references": 14}
 
 
 @dataclass(frozen=True)

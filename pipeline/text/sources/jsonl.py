@@ -5,6 +5,9 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from pipeline.text.clean import normalise
 from pipeline.text.sources import deadline, files
@@ -76,7 +79,7 @@ def _lines(path: Path, span: Span, byte: int) -> Iterator[tuple[int, bytes]]:
 def _document(line: bytes, reading: Reading, byte: int, name: str) -> Document | Skipped:
     where = _where(byte)
     try:
-        row = json.loads(line.strip().decode("utf-8-sig"))
+        row = _parsed(line)
     except UnicodeDecodeError as error:
         return Skipped(where, f"not UTF-8 at byte {error.start} of the line")
     except (ValueError, RecursionError) as error:
@@ -93,6 +96,14 @@ def _document(line: bytes, reading: Reading, byte: int, name: str) -> Document |
     return Document(reading.source, title, _string(row.get("url")), _paragraphs(text, line))
 
 
+def _parsed(line: bytes) -> Any:
+    """Parse a line; what the fast parser refuses (a byte order mark, half a surrogate pair, NaN) the standard one may take."""
+    try:
+        return orjson.loads(line)
+    except ValueError:
+        return json.loads(line.strip().decode("utf-8-sig"))
+
+
 def _where(byte: int) -> str:
     return f"the line at byte {byte}"
 
@@ -100,7 +111,7 @@ def _where(byte: int) -> str:
 def _paragraphs(text: str, line: bytes) -> list[str]:
     if b"\\u" in line:
         text = SURROGATE.sub("", text)
-    return [paragraph for paragraph in text.split("\n") if paragraph and not paragraph.isspace()]
+    return list(filter(None, text.split("\n")))
 
 
 def _string(value: object) -> str:

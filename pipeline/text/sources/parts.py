@@ -1,7 +1,6 @@
 """Very long documents in parts, so that what follows holds a part of one in memory and no more."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from pipeline.text.sources.document import Document, Skipped
 
@@ -23,7 +22,7 @@ def in_parts(found: Iterable[Document | Skipped]) -> Iterator[Document | Skipped
             continue
         left_out = document.left_out
         for paragraphs in _parts(document.paragraphs):
-            yield replace(document, paragraphs=paragraphs, left_out=left_out)
+            yield document._replace(paragraphs=paragraphs, left_out=left_out)
             left_out = {}
 
 

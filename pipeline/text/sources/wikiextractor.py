@@ -3,7 +3,6 @@
 import html
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -126,7 +125,7 @@ def _decoded(found: Document | Skipped) -> Document | Skipped:
         return found
     title = _decode(found.title)
     first = found.paragraphs[:1] == [found.title]
-    return replace(found, title=title, paragraphs=_paragraphs(found.paragraphs[first:]))
+    return found._replace(title=title, paragraphs=_paragraphs(found.paragraphs[first:]))
 
 
 def _paragraphs(lines: list[str]) -> list[str]:

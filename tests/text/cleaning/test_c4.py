@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -27,8 +26,8 @@ def run(document: Document) -> tuple[list[Document], Drops]:
     ],
 )
 def test_a_line_that_breaks_a_rule_is_dropped_and_counted(document: MakeDocument, rule: str, line: str) -> None:
-    page = replace(document(LINES[0], line, *LINES[1:]), left_out={rule: 2, "tables": 1})
-    assert run(page) == ([replace(document(*LINES), left_out={rule: 3, "tables": 1})], {})
+    page = document(LINES[0], line, *LINES[1:])._replace(left_out={rule: 2, "tables": 1})
+    assert run(page) == ([document(*LINES)._replace(left_out={rule: 3, "tables": 1})], {})
 
 
 @pytest.mark.parametrize(
