@@ -65,3 +65,8 @@ def odd_running(recipe: "Recipe", run: "Run") -> Iterator[str]:
         yield "run.compile=true with run.zero_stage=3: weights come and go there, and torch compiles without end; use 0, 1 or 2"
     if run.attention == "varlen" and run.device == "cpu":
         yield "run.attention=varlen with run.device=cpu: torch has no kernel of it there; take auto or padded"
+    if run.attention == "varlen" and run.device != "cpu" and chosen.precision == "float32":
+        yield (
+            "run.attention=varlen with recipe.pretrain.precision=float32: its kernels take 16 bits; "
+            "take bf16 or fp16, or run.attention=auto"
+        )

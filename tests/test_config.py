@@ -192,6 +192,10 @@ def test_nothing_of_a_config_can_be_changed() -> None:
             ["run.attention=varlen"],
             r"^run\.attention=varlen with run\.device=cpu: torch has no kernel of it there; take auto or padded$",
         ),
+        (
+            ["run.attention=varlen", "run.device=cuda"],
+            r"^run\.attention=varlen with recipe\.pretrain\.precision=float32: its kernels take 16 bits; take bf16",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence_that_opens_with_the_setting(overrides: list[str], sentence: str) -> None:

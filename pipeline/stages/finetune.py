@@ -134,7 +134,7 @@ def _order(cfg: FinetuneSlice, ctx: Context, rows: Piece) -> "Order":
         ),
         optimizer=Optimizer(learning_rate=cfg.learning_rate),
         schedule=Schedule(warmup_steps=round(cfg.warmup_fraction * _steps(cfg, rows))),
-        run=Running(**ctx.run.training()),
+        run=Running(**{**ctx.run.training(), "attention": "auto"}),  # in float32, which varlen does not take
     )
 
 

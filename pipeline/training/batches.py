@@ -24,6 +24,8 @@ Ints = NDArray[np.int64]
 
 NOTHING = -100
 """The label of a row with nothing to predict."""
+GPU_MULTIPLE = 8
+"""Tokens; matrix units want lengths that are multiples of eight."""
 
 
 class Lists:
@@ -224,6 +226,11 @@ class Loader:
             return tensor.pin_memory().to(self.device, non_blocking=True)
 
 
+def multiple_on(device: torch.device, max_positions: int) -> int:
+    """Say to a multiple of how many tokens rows are padded: never beyond the positions that there are."""
+    return GPU_MULTIPLE if device.type == "cuda" and max_positions % GPU_MULTIPLE == 0 else 1
+
+
 def _pack(arrays: _Arrays) -> _Arrays:
     """Lay rows one behind another: shape [1, N]."""
     real_N = arrays.real_BT.reshape(-1)
@@ -243,8 +250,9 @@ def static_masks(rows: Rows) -> Masks:
 
     def read(padded: Padded) -> tuple[Ints, Ints, Ints]:
         width = padded.ids_BT.shape[1]
-        at_M = [columns + row * width for row, columns in enumerate(at.take(padded.rows_B))]
+        # Columns are stored in 16 bits, too few for a flat position.
+        at_M = [columns.astype(np.int64) + row * width for row, columns in enumerate(at.take(padded.rows_B))]
         labels_M = np.concatenate(ids.take(padded.rows_B)).astype(np.int64)
-        return padded.ids_BT, np.concatenate(at_M).astype(np.int64), labels_M
+        return padded.ids_BT, np.concatenate(at_M), labels_M
 
     return read

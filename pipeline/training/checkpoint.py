@@ -1,23 +1,25 @@
 """Checkpoints free of the number of ranks: parameter name -> float32 weight and moments, in sharded safetensors.
 
 One folder a checkpoint under `work/checkpoints`. It is written beside its place, flushed to the disk, and renamed:
-the rename is the commit point. `checkpoint.json` names every file with its size and digest, so that a torn, cut or
-flipped one is found out when it is read, and the one before is used.
+the rename is the commit point. `checkpoint.json` names every file with its size and digest, and holds one of itself, so
+that a torn, cut or flipped one is found out when it is read, and the one before is used.
 """
 
+import hashlib
 import json
 import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from pipeline.core.files import sha256_of, sync_folder, write_json
 from pipeline.training.shards import SHARD_BYTES, Described, read_shards, write_shards
 
-FORMAT = 3
+FORMAT = 4
 WEIGHTS = "weights"
 
 Skips = tuple[tuple[int, int], ...]
@@ -70,12 +72,13 @@ def write(
     state: State,
     *,
     step: int,
+    after: int,
     order: str,
     keep: int,
     skips: Skips = (),
     shard_bytes: int = SHARD_BYTES,
 ) -> Path:
-    """Commit a checkpoint of `step` and remove all but the newest `keep`.
+    """Commit a checkpoint of `step`, the next after that of step `after`, and remove all but the newest `keep`.
 
     Raises: OSError if the disk is full or fails.
     """
@@ -88,7 +91,7 @@ def write(
     files = {kind: write_shards(part, draft, kind, shard_bytes) for kind, part in tensors.items()}
     _describe_all(draft, state, files, {"step": step, "order": order, "skips": skips})
     _commit(draft, folder)
-    _prune(work, step, keep)
+    _prune(work, step, after, keep)
     return folder
 
 
@@ -103,7 +106,7 @@ def _describe_all(
         "tensors": {kind: sorted(shards) for kind, shards in files.items()},
         "files": {name: described for shards in files.values() for name, described in shards.items()},
     }
-    write_json(draft / "checkpoint.json", named)
+    write_json(draft / "checkpoint.json", named | {"sha256": _digest(named)})
     sync_folder(draft)
 
 
@@ -113,10 +116,11 @@ def _commit(draft: Path, folder: Path) -> None:
     sync_folder(folder.parent)
 
 
-def _prune(work: Path, step: int, keep: int) -> None:
-    """Remove old ones, and later ones: they were rejected at the start, and led nowhere."""
-    later = [old for old in _folders(work) if _step_of(old) > step]
-    for old in (*later, *_folders(work)[len(later) + keep :]):
+def _prune(work: Path, step: int, after: int, keep: int) -> None:
+    """Remove old ones, and others after the one before: they were rejected at the start, and led nowhere."""
+    rejected = [old for old in _folders(work) if _step_of(old) > after and _step_of(old) != step]
+    good = [old for old in _folders(work) if old not in rejected]
+    for old in (*rejected, *good[keep:]):
         shutil.rmtree(old)
 
 
@@ -151,6 +155,8 @@ def _verify(folder: Path) -> Checkpoint:
         named = json.loads((folder / "checkpoint.json").read_text())
         if named["format"] != FORMAT:
             raise _UnusableError(f"format {named['format']}, expected {FORMAT}")
+        if named.pop("sha256") != _digest(named):
+            raise _UnusableError("checkpoint.json is not what was written")
         for name, described in named["files"].items():
             if _describe(folder / name) != described:
                 raise _UnusableError(f"{name} is not what checkpoint.json names")
@@ -162,6 +168,11 @@ def _verify(folder: Path) -> Checkpoint:
 def skips_of(plain: Sequence[Sequence[int]]) -> Skips:
     """Read skips from plain JSON values."""
     return tuple((stretch, batch) for stretch, batch in plain)
+
+
+def _digest(named: dict[str, Any]) -> str:
+    """Digest what is named, so that a step or a name with a flipped bit is not taken for another."""
+    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
 
 def _describe(path: Path) -> Described:

@@ -59,6 +59,7 @@ class Follower:
         stat = self._journal.stat()
         if stat.st_ino != self._inode or stat.st_size < self._offset:
             self._offset, self._inode = 0, stat.st_ino  # cut back: another file, perhaps longer already
+            self._first = None  # what is read again was not computed again
         with self._journal.open("rb") as file:
             file.seek(self._offset)
             text = file.read()

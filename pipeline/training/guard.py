@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-from pipeline.core.files import read_json, write_json
+from pipeline.core.files import read_json, sync_folder, write_json
 from pipeline.training.checkpoint import Skips
 from pipeline.training.journal import Line
 
@@ -83,6 +83,7 @@ class Rewinds:
         """Note one more, on the disk when this returns."""
         rewinds = [asdict(one) for one in (*self.read(), rewind)]
         write_json(self._path, {"order": self._order, "rewinds": rewinds})
+        sync_folder(self._path.parent)
 
 
 def skips_of(rewinds: tuple[Rewind, ...]) -> Skips:

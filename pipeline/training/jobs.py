@@ -101,7 +101,8 @@ def _check_labels(path: str, rows: Rows, classes: int) -> None:
     if not len(known):
         raise DataError(f"{path}: no row has a label")
     if known.min() < 0 or known.max() >= classes:
-        raise DataError(f"{path}: label {known.max()} with order.classification.classes={classes}")
+        odd = known.min() if known.min() < 0 else known.max()
+        raise DataError(f"{path}: label {odd} with order.classification.classes={classes}")
 
 
 def _pretraining(order: Order, at: int, phase: Phase) -> Stretch:

@@ -12,6 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.core.files import sync_folder
+
 Line = dict[str, Any]
 
 WALL_CLOCK = ("seconds", "data_seconds", "checkpoint_seconds", "memory_bytes", "cells")
@@ -70,8 +72,12 @@ def cut(path: Path, *, until: int) -> None:
     lines = [line for line in read_lines(path) if line["step"] <= until or "event" in line]
     beside = path.with_name(f".{path.name}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    with beside.open("w", encoding="utf-8") as file:
+        file.write("".join(json.dumps(line) + "\n" for line in lines))
+        file.flush()
+        os.fsync(file.fileno())  # checkpoints up to there promise that it is there
     beside.replace(path)
+    sync_folder(path.parent)
 
 
 def write_curve(lines: list[Line], path: Path) -> None:

@@ -14,7 +14,7 @@ from pipeline.core.errors import DataError, Interrupted
 from pipeline.core.seeds import seed_of
 from pipeline.model.attention import chosen
 from pipeline.training.attempt import Start, engine_of, identity, journal_path, rewinds_of, start
-from pipeline.training.batches import Loader, Masks, MicroBatch, Rows
+from pipeline.training.batches import Loader, Masks, MicroBatch, Rows, multiple_on
 from pipeline.training.checkpoint import State
 from pipeline.training.feeding import Ahead
 from pipeline.training.guard import Guard, Rewind, Spiked
@@ -30,8 +30,6 @@ from pipeline.training.zero import Engine
 
 log = logging.getLogger(__name__)
 
-GPU_MULTIPLE = 8
-"""Tokens; matrix units want lengths that are multiples of eight."""
 KILOBYTE = 1024
 
 Sums = dict[str, tuple[float, float, float]]
@@ -77,8 +75,8 @@ def _note(order: Order, ranks: Ranks, rewind: Rewind) -> None:
     before = ranks.agree(len(rewinds_of(order).read()) if ranks.rank == 0 else None)
     if before >= order.run.max_rewinds:
         raise DataError(
-            f"step {rewind.step}: {rewind.reason}; lower optimizer.learning_rate={order.optimizer.learning_rate} or "
-            f"raise schedule.warmup_steps={order.schedule.warmup_steps} (went back {before} times for such steps, "
+            f"step {rewind.step}: {rewind.reason}; lower learning_rate={order.optimizer.learning_rate} or "
+            f"raise warmup_steps={order.schedule.warmup_steps} (went back {before} times for such steps, "
             f"run.max_rewinds={order.run.max_rewinds})"
         )
     if ranks.rank == 0:
@@ -236,7 +234,7 @@ class Trainer:
             self._ranks.count,
             self._order.run.micro_batch,
             self._ranks.device,
-            multiple=GPU_MULTIPLE if self._ranks.device.type == "cuda" else 1,
+            multiple=multiple_on(self._ranks.device, self._order.shape.max_positions),
             packed=self._packed,
         )
 

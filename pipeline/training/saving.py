@@ -63,7 +63,9 @@ class Saver:
         state = engine.gather()
         if state is not None and self._journal is not None:
             self._journal.flush()
-            self._writer = threading.Thread(target=self._write, args=(state, step), name="saving", daemon=True)
+            self._writer = threading.Thread(
+                target=self._write, args=(state, step, self._step), name="saving", daemon=True
+            )
             self._writer.start()
         self._step, self._saved = step, time.monotonic()
         return time.perf_counter() - begin
@@ -79,11 +81,11 @@ class Saver:
         if self._failures:
             raise self._failures.pop()
 
-    def _write(self, state: State, step: int) -> None:
+    def _write(self, state: State, step: int, after: int) -> None:
         assert self._journal is not None
         try:
             self._journal.sync()  # a checkpoint promises that the curve up to it is there
             work, keep = Path(self._order.work), self._order.run.keep_checkpoints
-            checkpoint.write(work, state, step=step, order=self._identity, keep=keep, skips=self._skips)
+            checkpoint.write(work, state, step=step, after=after, order=self._identity, keep=keep, skips=self._skips)
         except Exception as error:  # noqa: BLE001  # raised again in the loop
             self._failures.append(error)

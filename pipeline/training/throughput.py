@@ -1,5 +1,6 @@
 """How fast it goes, and how much of the machine that is: figures derived from the curve journal, off the hot path."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from pipeline.model.shape import Shape, flops_per_token
@@ -22,12 +23,12 @@ PEAK_TFLOPS = {
     "RTX 4090": 165.0,
     "RTX 3090": 71.0,
 }
-"""Part of a device's name -> dense bf16 (before Ampere: fp16) operations a second / 10^12. Source: NVIDIA data sheets."""
+"""Words of a device's name -> dense bf16 (before Ampere: fp16) operations a second / 10^12. Source: NVIDIA data sheets."""
 
 
 def peak_tflops(device: str) -> float | None:
     """Return what a device can do by the table, the longest name first; None if it is not in it."""
-    found = [name for name in PEAK_TFLOPS if name.lower() in device.lower()]
+    found = [name for name in PEAK_TFLOPS if re.search(rf"\b{name}\b", device, re.IGNORECASE)]
     return PEAK_TFLOPS[max(found, key=len)] if found else None
 
 

@@ -121,18 +121,23 @@ def spoil(row: int, by: float, place: Place) -> None:
     Engine.forward = spoiled  # type: ignore[method-assign]
 
 
-def spoil_norm(number: int, place: Place) -> None:
-    """Have a call of `Engine.update` return an infinite gradient norm."""
+def spoil_gradient(step: int, place: Place) -> None:
+    """Have the first backward pass of a step give gradients that are nan, and its loss be as it is."""
+    from pipeline.training.loop import Trainer
     from pipeline.training.zero import Engine
 
-    update, calls = Engine.update, []
+    take, backward, spoiled = Trainer._forward_backward, Engine.backward, [False]
 
-    def spoiled(self: Engine, *arguments: Any, **named: Any) -> float:
-        norm = update(self, *arguments, **named)
-        calls.append(norm)
-        return float("inf") if len(calls) == number else norm
+    def noted(self: Trainer, *arguments: Any) -> Any:
+        spoiled[0] = self._step == step and not self._skips
+        return take(self, *arguments)
 
-    Engine.update = spoiled  # type: ignore[method-assign]
+    def spoil(self: Engine, loss: Any, *, last: bool) -> None:
+        backward(self, loss * float("nan") if spoiled[0] else loss, last=last)
+        spoiled[0] = False
+
+    Trainer._forward_backward = noted  # type: ignore[method-assign]
+    Engine.backward = spoil  # type: ignore[method-assign]
 
 
 def feed_late(place: Place) -> None:

@@ -17,7 +17,7 @@ from pipeline.core.arrow import write_table
 from pipeline.core.errors import DataError
 from pipeline.tables import Next, examples_schema
 from pipeline.text.vocab import SPECIALS, save, wordpiece
-from pipeline.training.batches import NOTHING, Loader, Masks, MicroBatch, Rows, static_masks
+from pipeline.training.batches import NOTHING, Loader, Masks, MicroBatch, Rows, multiple_on, static_masks
 from pipeline.training.jobs import job_of
 from pipeline.training.order import Masking, Order
 from pipeline.training.sampler import Sampler
@@ -168,6 +168,18 @@ def test_padding_to_a_multiple_is_masked(examples: dict[str, str]) -> None:
         assert batch.attended_BT.sum() == batch.tokens
 
 
+@pytest.mark.parametrize("max_positions", [LONGEST, LONGEST + 3])
+def test_on_gpus_no_row_is_padded_beyond_the_positions_of_the_model(max_positions: int, tmp_path: Path) -> None:
+    schema = examples_schema(VOCABULARY, static_masks=False)
+    row = {"ids": [9] * max_positions, "second_at": max_positions, "label": 2, "shard": 0, "rows": [0]}
+    short = row | {"ids": [9] * 13}
+    write_table(tmp_path / "long.arrow", pa.Table.from_pylist([row, short], schema=schema), codec=None)
+    rows = Rows([str(tmp_path / "long.arrow")], nothing=Next.NONE, longest=max_positions)
+    multiple = multiple_on(torch.device("cuda"), max_positions)
+    widths = [batch.ids_BT.shape[1] for batch in Loader(rows, None, 0, 1, 1, CPU, multiple=multiple).all_rows()]
+    assert widths == ([LONGEST, 16] if max_positions == LONGEST else [max_positions, 13])
+
+
 def test_files_and_their_record_batches_are_one_sequence(tmp_path: Path) -> None:
     paths = [write_examples(tmp_path / f"{at}.arrow", rows, at) for at, rows in enumerate((1500, 3))]
     rows, first, second = _rows(*paths), _rows(paths[0]), _rows(paths[1])
@@ -190,6 +202,18 @@ def test_static_masks_are_those_of_the_examples(tmp_path: Path) -> None:
     assert batch.ids_BT.tolist() == [[2, 9, 9, 4, 4, 3], [2, 4, 9, 3, 0, 0]]
     assert batch.predicted_M.tolist() == [3, 4, 7]
     assert batch.labels_M.tolist() == [10, 11, 8]
+
+
+def test_static_masks_are_found_in_the_last_of_many_rows(tmp_path: Path) -> None:
+    """Their columns are stored in 16 bits: the last flat position here is 69,999."""
+    rows, length = 140, 500
+    row = {"ids": [9] * length, "masked_at": [length - 1], "masked_ids": [8], "second_at": length, "label": 2}
+    schema = examples_schema(VOCABULARY, static_masks=True)
+    table = pa.Table.from_pylist([row | {"shard": 0, "rows": [0]}] * rows, schema=schema)
+    write_table(tmp_path / "static.arrow", table, codec=None)
+    many = Rows([str(tmp_path / "static.arrow")], nothing=Next.NONE, longest=length)
+    (batch,) = Loader(many, static_masks(many), 0, 1, rows, CPU).all_rows()
+    assert batch.predicted_M.tolist() == [at * length + length - 1 for at in range(rows)]
 
 
 def test_whole_words_are_hidden_with_the_tokenizer_s_pieces(order: Order, tmp_path: Path) -> None:

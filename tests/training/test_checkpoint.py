@@ -22,7 +22,7 @@ def _state(step: int) -> State:
 
 def _write(work: Path, *steps: int, order: str = "x", keep: int = 9, **named: Any) -> None:
     for step in steps:
-        write(work, _state(step), step=step, order=order, keep=keep, **named)
+        write(work, _state(step), step=step, **({"after": step - 1, "order": order, "keep": keep} | named))
 
 
 def _folder(work: Path, step: int) -> Path:
@@ -56,7 +56,7 @@ def test_moments_may_differ_from_parameter_to_parameter(tmp_path: Path) -> None:
     state = State(
         3, {}, {"a": torch.ones(2), "b": torch.ones(1)}, {"momentum_buffer": {"a": torch.ones(2)}, "none": {}}
     )
-    write(tmp_path, state, step=3, order="x", keep=1)
+    write(tmp_path, state, step=3, after=0, order="x", keep=1)
     found = newest(tmp_path, order="x", until=3).checkpoint
     assert found is not None
     assert {kind: list(tensors) for kind, tensors in found.load().moments.items()} == {
@@ -95,7 +95,7 @@ def test_what_a_killed_writer_left_is_no_checkpoint(tmp_path: Path) -> None:
         (None, "cannot be read"),
         ("{", "cannot be read"),
         ("[]", "cannot be read"),
-        (json.dumps({"format": 0}), "format 0, expected 3"),
+        (json.dumps({"format": 0}), "format 0, expected 4"),
     ],
 )
 def test_one_without_its_names_is_passed_over(content: str | None, reason: str, tmp_path: Path) -> None:
@@ -106,6 +106,18 @@ def test_one_without_its_names_is_passed_over(content: str | None, reason: str, 
     assert found.checkpoint is not None
     assert found.checkpoint.step == 1
     assert reason in found.rejected[0]
+
+
+def test_a_bit_flipped_anywhere_in_its_names_is_noticed(tmp_path: Path) -> None:
+    """Such as one that makes step 7 step 3, or Adam's seventh update another one."""
+    _write(tmp_path, 7, skips=((0, 3),))
+    path = _folder(tmp_path, 7) / "checkpoint.json"
+    content = path.read_bytes()
+    for at in range(len(content)):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1 << at % 8]) + content[at + 1 :])
+        assert newest(tmp_path, order="x", until=9).checkpoint is None, path.read_text(errors="replace")
+    path.write_bytes(content)
+    assert newest(tmp_path, order="x", until=9).checkpoint is not None
 
 
 def test_one_of_another_order_or_beyond_the_journal_is_passed_over(tmp_path: Path) -> None:
@@ -151,3 +163,10 @@ def test_checkpoints_rejected_at_the_start_give_way_to_new_ones(tmp_path: Path) 
     assert found.checkpoint is not None
     assert found.checkpoint.step == 100
     assert not _folder(tmp_path, 1200).exists()
+
+
+def test_rejected_ones_are_not_kept_in_place_of_good_ones(tmp_path: Path) -> None:
+    _write(tmp_path, 100, 210)
+    (_folder(tmp_path, 210) / "weights-00000.safetensors").write_bytes(b"")
+    _write(tmp_path, 215, after=100, keep=2)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-00000100", "step-00000215"]

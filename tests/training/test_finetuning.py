@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +30,10 @@ def _table(path: Path, rows: int, seed: int, *, labels: bool = True) -> str:
         ids = 5 + 6 * label + draw.integers(6, size=length)
         ids[0] = 2
         table.append({"ids": ids, "second_at": length, "label": label if labels else -1})
+    return _written(path, table)
+
+
+def _written(path: Path, table: list[dict[str, Any]]) -> str:
     schema = pa.schema({"ids": pa.list_(pa.uint16()), "second_at": pa.uint16(), "label": pa.int32()})
     write_table(path, pa.Table.from_pylist(table, schema=schema), codec=None)
     return str(path)
@@ -95,6 +100,14 @@ def test_labels_beyond_the_classes_are_refused(tuning: Order) -> None:
     fewer = replace(tuning, classification=replace(tuning.classification, classes=2))
     with pytest.raises(DataError, match=r"train\.arrow: label 2 with order\.classification\.classes=2"):
         job_of(fewer)
+
+
+def test_a_label_below_zero_is_named(tuning: Order, tmp_path: Path) -> None:
+    assert tuning.classification is not None
+    path = _written(tmp_path / "odd.arrow", [{"ids": [2, 5], "second_at": 2, "label": label} for label in (1, -2)])
+    odd = replace(tuning, classification=replace(tuning.classification, train=path))
+    with pytest.raises(DataError, match=r"odd\.arrow: label -2 with order\.classification\.classes=3"):
+        job_of(odd)
 
 
 def test_a_table_without_labels_cannot_be_trained_on(tuning: Order) -> None:

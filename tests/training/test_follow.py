@@ -4,12 +4,13 @@ import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pipeline.model.shape import SIZES, Shape, flops_per_token
-from pipeline.training import journal
+from pipeline.training import follow, journal
 from pipeline.training.follow import Follower, Watched
 
 SHAPE = Shape(*SIZES["tiny"], vocab_size=1000, max_positions=64)
@@ -55,6 +56,20 @@ def test_a_journal_that_was_cut_back_and_has_grown_since_is_read_again(tmp_path:
     journal.cut(tmp_path / "curve.jsonl", until=1)
     seen.journal({"step": 2, **STEP}, {"step": 3, **STEP, "loss": 6.123456789})
     assert [step for step, _ in seen.recorded] == [1, 2, 1, 2, 3]
+
+
+def test_steps_that_are_read_again_make_it_no_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 10.0, 20.0, 30.0])
+    monkeypatch.setattr(follow, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    seen = Seen(tmp_path)
+    seen.journal({"step": 1, **STEP}, {"step": 2, **STEP})
+    seen.journal({"step": 3, **STEP})
+    journal.cut(tmp_path / "curve.jsonl", until=2)
+    seen.journal({"step": 3, **STEP})
+    seen.journal({"step": 4, **STEP})
+    assert [" tokens/s" in note for *_, note in seen.shown] == [False, True, False, True]
+    assert seen.shown[1][3].endswith(" 40 tokens/s")
+    assert seen.shown[3][3].endswith(" 40 tokens/s")
 
 
 def test_rates_and_shares_are_derived(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Which losses are refused, and how what is passed over is remembered."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,10 @@ def test_rewinds_are_kept_for_their_order_alone(tmp_path: Path) -> None:
     assert Rewinds(tmp_path, "this").read() == (first, second)
     assert skips_of(rewinds.read()) == ((0, 6), (1, 2))
     assert Rewinds(tmp_path, "another").read() == ()
+
+
+def test_a_rewind_survives_a_power_cut_once_it_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(Path(f"/proc/self/fd/{handle}").readlink()))
+    Rewinds(tmp_path, "this").add(Rewind(7, 0, 6, "the loss is nan"))
+    assert [path.name[:13] for path in synced] == [".rewinds.json", tmp_path.name[:13]]

@@ -1,8 +1,10 @@
 """The curve journal across kills."""
 
+import os
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from pipeline.training import journal
 from pipeline.training.journal import Journal
@@ -35,6 +37,16 @@ def test_cutting_drops_what_came_after_and_writing_goes_on_there(tmp_path: Path)
     assert [(line["step"], "loss" in line) for line in journal.read_lines(path)] == [
         (1, True), (2, True), (2, False), (3, True),
     ]  # fmt: skip
+
+
+def test_what_is_left_of_a_cut_journal_survives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checkpoints that the journal does not reach are not used."""
+    path = tmp_path / "curve.jsonl"
+    _write(path, 1, 2, 3)
+    synced: list[Path] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(Path(f"/proc/self/fd/{handle}").readlink()))
+    journal.cut(path, until=2)
+    assert synced == [tmp_path / ".curve.jsonl", tmp_path]
 
 
 def test_a_gap_ends_what_can_be_relied_on(tmp_path: Path) -> None:

@@ -96,11 +96,15 @@ def test_it_goes_back_to_the_start_where_there_is_no_checkpoint_and_not_too_ofte
     assert len(curve(bad)) == 15
 
 
-def test_a_gradient_that_is_not_finite_is_gone_back_from_too(order: Order, launch: Launch, tmp_path: Path) -> None:
-    bad = moved(order, tmp_path)
-    assert launch(bad, trials=[partial(one_rank.spoil_norm, 6)]).well()
+@pytest.mark.parametrize(("stage", "norm"), [(0, "nan"), (2, "inf"), (3, "inf")])
+def test_a_gradient_that_is_not_finite_is_gone_back_from_too(
+    stage: int, norm: str, order: Order, launch: Launch, tmp_path: Path
+) -> None:
+    bad = moved(order, tmp_path, zero_stage=stage)
+    assert launch(bad, trials=[partial(one_rank.spoil_gradient, 6)]).well()
     (event,) = _rewinds(bad)
-    assert (event["reason"], event["step"], event["to_step"]) == ("the gradient norm is inf", 6, 4)
+    assert (event["reason"], event["step"], event["to_step"]) == (f"the gradient norm is {norm}", 6, 4)
+    assert len(curve(bad)) == 15
 
 
 def test_batches_are_passed_over_in_their_order(order: Order) -> None:

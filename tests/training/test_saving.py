@@ -76,6 +76,19 @@ def test_the_loop_goes_on_while_one_is_written_and_the_next_is_late(saver: Saver
     assert _steps(tmp_path) == ["step-00000002", "step-00000005"]
 
 
+def test_what_was_rejected_at_the_start_is_removed_and_what_was_made_since_is_kept(
+    saver: Saver, writer: Slow, tmp_path: Path
+) -> None:
+    engine: Any = Copies()
+    writer.go.set()
+    (tmp_path / "work" / "checkpoints" / "step-00000003").mkdir(parents=True)
+    for step in (4, 6):
+        saver.save(engine, step)
+        saver.wait()
+        assert "step-00000003" not in _steps(tmp_path)
+    assert _steps(tmp_path) == ["step-00000004", "step-00000006"]
+
+
 def test_another_one_waits_for_the_one_before_if_it_must_be_made(saver: Saver, writer: Slow, tmp_path: Path) -> None:
     engine: Any = Copies()
     saver.save(engine, 2)

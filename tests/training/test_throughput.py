@@ -14,9 +14,19 @@ def test_bert_base_at_725k_tokens_a_second_is_half_of_an_h200() -> None:
 
 @pytest.mark.parametrize(
     ("device", "tflops"),
-    [("NVIDIA H100 PCIe", 756.0), ("NVIDIA H100 80GB HBM3", 989.0), ("NVIDIA A100-SXM4-40GB", 312.0), ("cpu", None)],
+    [
+        ("NVIDIA H100 PCIe", 756.0),
+        ("NVIDIA H100 80GB HBM3", 989.0),
+        ("NVIDIA A100-SXM4-40GB", 312.0),
+        ("Tesla T4", 65.0),
+        ("NVIDIA GB200", 2500.0),
+        ("NVIDIA RTX A1000 Laptop GPU", None),  # no A100
+        ("NVIDIA RTX A3000", None),
+        ("NVIDIA T400 4GB", None),
+        ("cpu", None),
+    ],
 )
-def test_a_device_is_found_by_its_longest_name(device: str, tflops: float | None) -> None:
+def test_a_device_is_found_by_its_longest_name_if_by_any(device: str, tflops: float | None) -> None:
     assert peak_tflops(device) == tflops
 
 

@@ -146,7 +146,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_a_reason(order: Order, laun
     wild = replace(order, optimizer=Optimizer(learning_rate=1e30, clip=0.0), schedule=Schedule(0))
     ended = launch(moved(wild, tmp_path), 2)
     assert ended.exit_codes == [3, 3]
-    assert "lower optimizer.learning_rate=1e+30" in ended.log
+    assert "lower learning_rate=1e+30" in ended.log
     assert "went back 3 times for such steps, run.max_rewinds=3" in ended.log
 
 
