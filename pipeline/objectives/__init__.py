@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.model.heads import Hidden
     from pipeline.model.shape import Shape
     from pipeline.objectives.segments import Examples, Keys
-    from pipeline.text.encode import Encoded
+    from pipeline.text.encoded import Encoded
 
 
 @dataclass(frozen=True)

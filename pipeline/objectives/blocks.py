@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.objectives.columns import Ints, borders
 from pipeline.objectives.segments import Keys
-from pipeline.text.encode import Encoded
+from pipeline.text.encoded import Encoded
 
 LEAST_DOCUMENTS = 2
 """One document alone has no other to draw from."""

@@ -19,7 +19,7 @@ from pipeline.core.kernel import kernel
 from pipeline.objectives.columns import Ints, borders
 from pipeline.objectives.draws import GOLDEN, LAST, Bits, below, draw, mix, share
 from pipeline.objectives.segments import Examples, StaticMasks
-from pipeline.text.encode import Ids
+from pipeline.text.encoded import Ids
 
 MASKED, RANDOMISED = 0.8, 0.1
 """Shares of what is chosen; the rest stays. Devlin et al. 2019, section 3.1."""

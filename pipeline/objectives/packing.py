@@ -7,7 +7,7 @@ from pipeline.objectives.columns import Ints
 from pipeline.objectives.draws import Bits, draw, start
 from pipeline.objectives.segments import Drawn, Examples, Keys, capped, draw_target, lay_out
 from pipeline.tables import Next
-from pipeline.text.encode import Encoded
+from pipeline.text.encoded import Encoded
 
 AROUND = 2
 """[CLS] and the [SEP] at the end."""

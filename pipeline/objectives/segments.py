@@ -17,7 +17,7 @@ from pipeline.core.kernel import kernel
 from pipeline.objectives.columns import Ints, borders, list_column, plain_column
 from pipeline.objectives.draws import State, advance, below, share
 from pipeline.tables import Next, examples_schema
-from pipeline.text.encode import Encoded, Ids
+from pipeline.text.encoded import Encoded, Ids
 
 Keys = NDArray[np.uint64]
 """What the draws of each document follow from: equal keys, equal draws. Shape [D]."""

@@ -7,7 +7,7 @@ from pipeline.objectives.columns import Ints
 from pipeline.objectives.draws import Bits, State, advance, below, draw, share, start
 from pipeline.objectives.segments import Drawn, Examples, Keys, capped, draw_target, fit, lay_out, reach
 from pipeline.tables import Next
-from pipeline.text.encode import Encoded
+from pipeline.text.encoded import Encoded
 
 SWAPPED = 0.5
 """Lan et al. 2020, section 3.1."""

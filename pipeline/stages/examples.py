@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from pipeline.objectives.blocks import Block
     from pipeline.objectives.making import Making
     from pipeline.objectives.masking import Scheme
-    from pipeline.text.encode import Encoder, Gate
+    from pipeline.text.encode import Gate
+    from pipeline.text.encoded import Encoder
 
 HELD_OUT_BITS = 32
 PARTS = ("train", "held_out")

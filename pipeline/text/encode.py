@@ -1,4 +1,4 @@
-"""Documents to token ids: one flat array with borders, so that any stretch of sentences is a slice.
+"""Documents to token ids.
 
 Any encoder may do the work that gives the ids of the `tokenizers` library; `choose` takes the fastest that is seen to.
 
@@ -8,7 +8,7 @@ Letters: N tokens, S sentences, D documents, V vocabulary.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from pipeline.core.errors import DataError
+from pipeline.text.encoded import SENTENCES_PER_CALL, Encoded, Encoder, Ids, Lengths
 from pipeline.text.vocab import SPECIALS, algorithm_of
 
-SENTENCES_PER_CALL = 8192
-"""Bounds the memory of the library's encodings, about 100 times that of the ids."""
 HOSTILE = (
     "a [MASK] and a [SEP] spelled out, [UNK]",
     "  two  spaces\tand\u00a0others\u2028here ",
@@ -30,24 +29,6 @@ HOSTILE = (
 )
 """Encoded by the gate besides the sample: what encoders are known to differ on."""
 
-Ids = NDArray[np.unsignedinteger[Any]]
-Lengths = NDArray[np.int64]
-Sentences = pa.StringArray | pa.LargeStringArray | Sequence[str]
-
-
-class Encoder(Protocol):
-    """Whatever turns sentences into the ids that the library would give, without special tokens.
-
-    A special token spelled out in a text is ordinary text.
-    """
-
-    @property
-    def name(self) -> str:
-        """Its name in manifests."""
-
-    def encode(self, sentences: Sentences) -> tuple[Ids, Lengths]:
-        """Give the ids of all sentences one after another, [N], and how many each has, [S]."""
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -55,24 +36,6 @@ class Choice:
 
     encoder: Encoder
     warning: str | None = None
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """The ids of documents without special tokens; sentences that encode to nothing are left out, documents are not.
-
-    Sentence s is ids_N[sentence_at[s] : sentence_at[s + 1]]; document d is the sentences from document_at[d] to
-    document_at[d + 1].
-    """
-
-    ids_N: Ids
-    sentence_at: NDArray[np.int64]  # S + 1
-    document_at: NDArray[np.int64]  # D + 1
-
-    @property
-    def token_at(self) -> NDArray[np.int64]:
-        """Where the tokens of each document begin: D + 1 borders."""
-        return self.sentence_at[self.document_at]
 
 
 def load(folder: Path) -> Tokenizer:
@@ -84,11 +47,6 @@ def load(folder: Path) -> Tokenizer:
     if not path.is_file():
         raise DataError(f"{path}: no tokenizer there; expected the folder of a tokenizer artifact")
     return Tokenizer.from_file(str(path))
-
-
-def token_type(vocab_size: int) -> np.dtype[np.unsignedinteger[Any]]:
-    """Name the narrowest type that holds every id, as in the EXAMPLES schema."""
-    return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
 
 
 Candidate = Callable[[Tokenizer], Encoder | None]

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from tokenizers import Tokenizer
 
-from pipeline.text.encode import SENTENCES_PER_CALL, Encoder, Ids, Lengths, Sentences, token_type
+from pipeline.text.encoded import SENTENCES_PER_CALL, Encoder, Ids, Lengths, Sentences, token_type
 from pipeline.text.vocab import algorithm_of
 from pipeline.text.vocab.algorithm import Cut
 from pipeline.text.vocab.unigram import SPELLED_OUT

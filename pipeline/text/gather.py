@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.kernel import kernel
-from pipeline.text.encode import Ids, Lengths
+from pipeline.text.encoded import Ids, Lengths
 
 Numbers = NDArray[np.int64]
 

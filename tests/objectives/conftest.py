@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from pipeline.objectives.segments import Examples, Keys
-from pipeline.text.encode import Encoded
+from pipeline.text.encoded import Encoded
 
 settings.register_profile("compiled", deadline=None)  # the first call of a kernel may compile it
 settings.load_profile("compiled")

@@ -14,7 +14,8 @@ from pipeline.objectives import nsp
 from pipeline.objectives.nsp import pairs
 from pipeline.objectives.segments import Examples
 from pipeline.tables import Next
-from pipeline.text.encode import Encoded, Gate, encode_documents, load
+from pipeline.text.encode import Gate, encode_documents, load
+from pipeline.text.encoded import Encoded
 from pipeline.text.vocab import save, wordpiece
 from tests.objectives.conftest import CLS, SEP, documents, keys, numbered, row_of, rows, segments, stretches, tokens
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from pipeline.objectives.packing import full_sentences
 from pipeline.objectives.segments import Examples
 from pipeline.tables import Next
-from pipeline.text.encode import Encoded
+from pipeline.text.encoded import Encoded
 from tests.objectives.conftest import CLS, SEP, documents, keys, numbered, row_of, rows, stretches, tokens
 
 

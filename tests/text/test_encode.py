@@ -13,19 +13,8 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 
 from pipeline.core.errors import DataError
-from pipeline.text.encode import (
-    HOSTILE,
-    Encoded,
-    Encoder,
-    Gate,
-    Ids,
-    Lengths,
-    Sentences,
-    continues,
-    encode_documents,
-    load,
-    special_ids,
-)
+from pipeline.text.encode import HOSTILE, Gate, continues, encode_documents, load, special_ids
+from pipeline.text.encoded import Encoded, Encoder, Ids, Lengths, Sentences
 from pipeline.text.encoders import DistinctChunks, Library, Nanotoken, distinct_chunks, is_sum_of_chunks
 from pipeline.text.vocab import ALGORITHMS, count_words, save, splitter, train, wordpiece
 
