@@ -9,8 +9,6 @@ import logging
 import os
 import shutil
 import socket
-import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
@@ -22,6 +20,7 @@ from typing import TypedDict
 import psutil
 
 from cluster.join import make_token
+from cluster.watchman import dismiss, hire
 from pipeline.core.errors import ComputeError
 from pipeline.core.files import read_json, write_json
 
@@ -31,9 +30,6 @@ PARENT, PREFIX = Path("/tmp"), "pretrace-ray-"  # Ray's unix sockets lie below: 
 START_ATTEMPTS = 3  # Ray picks free ports before it binds them: two that start at once can clash
 END_SECONDS = 5.0
 CLOCK_SECONDS = 0.5  # how exactly times of creation are compared; process ids do not come round so fast
-WATCHMAN = (
-    "import sys; from pathlib import Path; sys.stdin.read(); from cluster.embedded import reap; reap(Path(sys.argv[1]))"
-)
 
 
 class Mark(TypedDict):
@@ -63,7 +59,7 @@ class Embedded:
         make_token()
         state.mkdir(parents=True, exist_ok=True)
         self._note = state / f"ray-{socket.gethostname()}-{os.getpid()}.json"
-        self._watchman = _hire_watchman(state)
+        self._watchman = hire("cluster.embedded:reap_in", str(state.absolute()))
         for attempt in range(1, START_ATTEMPTS + 1):
             self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=PARENT))
             self._over = threading.Event()
@@ -90,8 +86,7 @@ class Embedded:
         """Stop it and leave nothing behind."""
         self._stop()
         self._note.unlink(missing_ok=True)
-        self._watchman.kill()
-        self._watchman.communicate()
+        dismiss(self._watchman)
 
     def _stop(self) -> None:
         import ray
@@ -157,22 +152,18 @@ def _mark(process: psutil.Process) -> Mark | None:
         return None
 
 
-def _hire_watchman(state: Path) -> subprocess.Popen[bytes]:
-    """Start a child that does nothing until this process is gone, and then reaps."""
-    return subprocess.Popen(
-        [sys.executable, "-c", WATCHMAN, str(state.absolute())],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for the driver
-    )
+def reap_in(state: str) -> None:
+    """Reap; the watchman's duty."""
+    reap(Path(state))
 
 
 def reap(state: Path) -> None:
     """End what embedded Rays of dead drivers on this host left running, and remove their files."""
     for path in state.glob(f"ray-{socket.gethostname()}-*.json"):
-        note: Note = read_json(path)
+        try:
+            note: Note = read_json(path)
+        except FileNotFoundError:  # the watchman of that driver was here in this very moment
+            continue
         if _find(note["driver"]):
             continue
         _kill(filter(None, map(_find, note["processes"])))

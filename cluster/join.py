@@ -13,6 +13,8 @@ from pipeline.core.errors import ComputeError
 MODE = "RAY_AUTH_MODE"
 TOKEN_BYTES = 32
 KNOCK_SECONDS = 10.0
+HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""How gRPC, which Ray's head speaks, begins; it answers with a frame of the same kind, 4 (RFC 9113, 3.4)."""
 TOKEN_FILE = Path(".ray") / "auth_token"
 
 
@@ -32,15 +34,27 @@ def join(address: str, env: dict[str, str]) -> None:
 
 
 def _check_answers(address: str) -> None:
-    """Knock before Ray does: it would try for minutes."""
+    """Knock before Ray does: it would try for minutes, and where something else answers for a quarter of an hour."""
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
+        with socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS) as line:
+            known = os.environ.get("RAY_USE_TLS", "0") not in ("0", "false") or _greets(line)
     except (OSError, ValueError) as error:
-        raise ComputeError(
-            f"run.ray_address={address}: no Ray answers there ({error}); expected host:port of the head, "
-            "where ray start --head runs"
-        ) from error
+        raise ComputeError(_no_ray(address, str(error))) from error
+    if not known:
+        raise ComputeError(_no_ray(address, "something else does"))
+
+
+def _greets(line: socket.socket) -> bool:
+    line.sendall(HELLO)
+    return line.recv(9)[3:4] == HELLO[-6:-5]
+
+
+def _no_ray(address: str, why: str) -> str:
+    return (
+        f"run.ray_address={address}: no Ray answers there ({why}); expected host:port of the head, "
+        "where ray start --head runs"
+    )
 
 
 def _reason(error: BaseException) -> str:

@@ -31,6 +31,8 @@ LOG = logging.getLogger("pretrace.cluster")
 WATCH_SECONDS = 1.0
 CANCEL_SECONDS = 5.0  # a cancelled task may tidy up for so long, then its worker is killed
 WORKER_RETRIES = 2
+TRIED = f"its worker ended abnormally {WORKER_RETRIES + 1} times"
+KEPT = "; finished pieces are kept: run again, with fewer run.workers if memory is short"
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "DO_NOT_TRACK": "1",
@@ -94,10 +96,6 @@ class RayCompute:
                 ray.shutdown()
             self._embedded, self._connected = None, False
 
-    def ranks(self) -> int:
-        """Say how many ranks a gang has."""
-        return self._group.ranks
-
     def map(
         self, fn: MakePiece[T], items: Sequence[T], folders: Sequence[Path], done: Callable[[int], None]
     ) -> list[Piece]:
@@ -153,7 +151,7 @@ class RayCompute:
             watch()
             failures: list[Exception] = ray.get(running)
         except ray.exceptions.RayError as error:
-            return [_meaning(error, "the process that leads the ranks")]
+            return [_meaning(error, "the process that leads the ranks", "it ended abnormally")]
         finally:
             end_group(ray, leader, group)
         return failures
@@ -197,11 +195,31 @@ class RayCompute:
                     running[task.remote(fn, items[index], folders[index].absolute())] = index
                 if not running:
                     return
-                ready = ray.wait(list(running), num_returns=1)[0][0]
+                ready = self._first(ray, list(running))
                 index = running.pop(ready)
                 yield index, _result(ray, ready, f"{folders[index]}: {fn.__qualname__}")
         finally:
             _abandon(ray, list(running))
+
+    def _first(self, ray: Any, running: list[Any]) -> Any:
+        """Wait until one of some tasks is over; without a host to run them, as long as for lost hosts.
+
+        Raises: ComputeError if there is none for so long.
+        """
+        alone = replace(self._group, gpus_per_rank=0)
+        empty: float | None = None
+        while not (ready := ray.wait(running, num_returns=1, timeout=WATCH_SECONDS)[0]):
+            if room(ray, alone):
+                empty = None
+            elif empty is None:
+                empty = time.monotonic()
+                LOG.warning("no host has a CPU for run.workers; waiting %g s for hosts", self._host_wait_seconds)
+            elif time.monotonic() - empty > self._host_wait_seconds:
+                raise ComputeError(
+                    f"run.ray_address={self._address}: no host there has a CPU for run.workers; add hosts "
+                    "(ray start --address=...) and run again, finished pieces are kept"
+                )
+        return ready[0]
 
     def _ray(self) -> Any:
         """Give the ray module, connected."""
@@ -273,21 +291,19 @@ def _result(ray: Any, ready: Any, what: str) -> tuple[Piece, str]:
     try:
         made: tuple[Piece, str] = ray.get(ready)
     except ray.exceptions.RayError as error:
-        raise _meaning(error, what) from error
+        raise _meaning(error, what, TRIED, KEPT) from error
     return made
 
 
-def _meaning(error: Exception, what: str) -> Exception:
+def _meaning(error: Exception, what: str, died: str, advice: str = "") -> Exception:
     """Turn what Ray raises into what the worker raised, or into a ComputeError."""
     cause = getattr(error, "cause", None)
     if isinstance(cause, PretraceError | OSError):
         return cause
     if cause is not None:
         return ComputeError(f"{what} failed: {tail(str(error))}")
-    return ComputeError(
-        f"{what}: its worker ended abnormally {WORKER_RETRIES + 1} times ({type(error).__name__}: killed, out of memory, "
-        "or a crash in native code); finished pieces are kept: run again, with fewer run.workers if memory is short"
-    )
+    why = f"{type(error).__name__}: killed, out of memory, or a crash in native code"
+    return ComputeError(f"{what}: {died} ({why}){advice}")
 
 
 def _abandon(ray: Any, running: list[Any]) -> None:

@@ -24,7 +24,8 @@ def give_turn(order: Path, gang: str) -> None:
 def leave_with_turn(order: Path, gang: str) -> None:
     """End this process, from a thread, as soon as it is the turn of another gang than its own.
 
-    A file that cannot be read changes nothing: then nothing beside it can be written, either.
+    A file that cannot be read changes nothing: then nothing beside it can be written, either. One that is gone went
+    with the scratch of an artifact that another gang finished.
     """
     thread = threading.Thread(target=_look, args=(_file(order), gang), name="turn", daemon=True)
     thread.start()
@@ -40,6 +41,8 @@ def _look(file: Path, own: str) -> None:
 def _is_over(file: Path, own: str) -> bool:
     try:
         return bool(read_json(file) != own)
+    except FileNotFoundError:
+        return True
     except (OSError, StoreError):
         return False
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 from rich.table import Table
 
 from pipeline.core.store import Artifact
-from pipeline.core.tracking import without_password
+from pipeline.core.tracking import without_passwords
 from pipeline.running import Run
 
 GRAMS = 1000.0
@@ -117,5 +117,5 @@ def next_commands(outcomes: Sequence[Outcome], run: Run) -> list[str]:
         f'pretrace fill {key} "Paris is the [MASK] of France."{place}',
         f"pretrace export {key} my-bert{place}",
         f"pretrace show {key}{place}",
-        f"mlflow ui --backend-store-uri {record}" if record.startswith("sqlite:") else without_password(record),
+        f"mlflow ui --backend-store-uri {record}" if record.startswith("sqlite:") else without_passwords(record),
     ]

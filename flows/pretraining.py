@@ -27,6 +27,8 @@ from pipeline.running import Run
 
 PROGRESS: ContextVar[Progress] = ContextVar("PROGRESS", default=Quiet())  # noqa: B039 - Quiet has no state
 """Where the running process shows progress: set by the command line, quiet elsewhere."""
+TRACKING_URI: ContextVar[str | None] = ContextVar("TRACKING_URI", default=None)
+"""The setting with its password, which the flow's parameters do not hold: Prefect stores them and shows them."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def _outcome(state: Any) -> Outcome:
 
 
 def _recorder(config: PipelineConfig, store: Store) -> MlflowRecorder:
-    uri = config.run.tracking_uri or f"sqlite:///{store.root / 'mlflow.db'}"
+    uri = TRACKING_URI.get() or config.run.tracking_uri or f"sqlite:///{store.root / 'mlflow.db'}"
     return MlflowRecorder(uri, config.recipe.name, store.root / "mlflow-artifacts")
 
 

@@ -11,11 +11,13 @@ from rich.console import Console
 from flows.outcome import Outcome, findings, funnel_of, next_commands, table_of
 from flows.planning import plan_in
 from flows.progress import console, shown
+from flows.server import URL, away, start
 from flows.stopping import Stopping
 from pipeline.config import PipelineConfig
 from pipeline.core.errors import Interrupted, StoreError
 from pipeline.core.stage import Step
 from pipeline.core.store import WORK, Store
+from pipeline.core.tracking import without_passwords
 
 SERVER_BYTES = 32_000_000
 """What Prefect's database grows to in its first minutes, several times over; it hangs where it cannot be written."""
@@ -72,24 +74,41 @@ def _hits(steps: Sequence[Step], store: Store) -> list[Outcome]:
 def _run(config: PipelineConfig, until: str | None, steps: Sequence[Step], store: Store, out: Console) -> list[Outcome]:
     """Run the flow.
 
-    Raises: Interrupted if a signal ended it.
+    Raises: Interrupted if a signal ended it; ConfigError if Prefect's server is not there.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    if "PREFECT_API_URL" not in os.environ:
+    if URL not in os.environ:
         _require_room(store)
         os.environ.setdefault("PREFECT_HOME", str(store.root / "prefect"))
     logging.captureWarnings(True)
+    from httpx import HTTPError
     from prefect.exceptions import TerminationSignal
 
-    from flows.pretraining import PROGRESS, pretraining
+    from flows.pretraining import PROGRESS, TRACKING_URI, pretraining
 
     work = {step.name: store.folder(step) / WORK for step in steps}
     with shown(out) as progress, Stopping(progress, work.__getitem__) as stopping:
-        token = PROGRESS.set(stopping)
+        tokens = PROGRESS.set(stopping), TRACKING_URI.set(config.run.tracking_uri)
         try:
-            return pretraining.with_options(flow_run_name=config.recipe.name)(config, until)
+            start()
+            named = pretraining.with_options(flow_run_name=literally(config.recipe.name))
+            return named(to_be_stored(config), until)
         except (KeyboardInterrupt, SystemExit, TerminationSignal) as end:  # by whose handler was there
             raise Interrupted("interrupted; run the same command again to go on") from end
+        except HTTPError as error:
+            raise away("went away, what is made is kept", error) from error
         finally:
-            PROGRESS.reset(token)
+            PROGRESS.reset(tokens[0])
+            TRACKING_URI.reset(tokens[1])
+
+
+def to_be_stored(config: PipelineConfig) -> PipelineConfig:
+    """Leave out what Prefect must not store: passwords."""
+    uri = config.run.tracking_uri and without_passwords(config.run.tracking_uri)
+    return config.model_copy(update={"run": config.run.model_copy(update={"tracking_uri": uri})})
+
+
+def literally(name: str) -> str:
+    """Write a name so that Prefect, which puts parameters between its braces, leaves it alone."""
+    return name.replace("{", "{{").replace("}", "}}")

@@ -7,6 +7,7 @@ start. So ours is put back whenever the running stage says how far it is.
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -17,6 +18,8 @@ from pipeline.core.progress import Progress
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 PATIENCE_SECONDS = 60.0
 """How long ranks may take for the step they are in and a checkpoint; a second signal ends them at once."""
+REPEATED_SECONDS = 2.0
+"""Schedulers and launchers both pass on one and the same signal; a second one comes later."""
 STEPS = "steps"
 """The unit in which a stage tells how far its ranks are; others have none."""
 
@@ -30,6 +33,7 @@ class Stopping:
         self._training: set[str] = set()
         self._timer: threading.Timer | None = None
         self._before: dict[int, Any] = {}
+        self._signalled = -REPEATED_SECONDS
 
     def __enter__(self) -> Self:
         self._before = {number: signal.getsignal(number) for number in SIGNALS}
@@ -69,6 +73,10 @@ class Stopping:
                 signal.signal(number, self._stop)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if now - self._signalled < REPEATED_SECONDS:
+            return
+        self._signalled = now
         if self._timer is not None or not self._training:
             raise KeyboardInterrupt
         for name in self._training:

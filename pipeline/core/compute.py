@@ -53,9 +53,6 @@ class Compute(Protocol):
     def gang(self, entry: str, order: Path, watch: Callable[[], None]) -> None:
         """Run `module:function` on every rank with the path of one JSON order; call `watch` about once a second."""
 
-    def ranks(self) -> int:
-        """Say how many ranks a gang has."""
-
 
 @dataclass(frozen=True)
 class StageCompute:
@@ -80,10 +77,6 @@ class StageCompute:
     def gang(self, entry: str, order: Path, watch: Callable[[], None]) -> None:
         """Run ranks; see `Compute.gang`."""
         self.place.gang(entry, order, watch)
-
-    def ranks(self) -> int:
-        """Say how many ranks a gang has."""
-        return self.place.ranks()
 
 
 def make_piece(fn: MakePiece[T], item: T, folder: Path) -> Piece:

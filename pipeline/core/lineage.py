@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.core.files import SourceFile
 from pipeline.core.store import Artifact, Store
+from pipeline.core.tracking import without_passwords
 
 PACKAGES = ("pretrace", "torch", "deepspeed", "ray", "pyarrow", "tokenizers", "mlflow", "prefect", "numpy")
 COSTS = ("energy_kwh", "emissions_kg", "duration_s")
@@ -44,7 +45,7 @@ def provenance(sources: Mapping[str, tuple[SourceFile, ...]]) -> dict[str, Any]:
         "platform": platform.platform(),
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
-        "command": [sys.argv[0].rsplit("/", 1)[-1], *sys.argv[1:]],
+        "command": [sys.argv[0].rsplit("/", 1)[-1], *map(without_passwords, sys.argv[1:])],
         "sources": {role: [str(file.path) for file in files] for role, files in sources.items()},
     }
 

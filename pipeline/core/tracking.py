@@ -8,12 +8,12 @@ import contextlib
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.files import read_json, write_json
@@ -112,9 +112,9 @@ class MlflowRecorder:
         try:
             yield
         except _missing() as error:
-            reason = str(error).splitlines()[0]
             raise ConfigError(
-                f"run.tracking_uri={without_password(self.uri)}: does not answer ({reason}); start it or name another"
+                f"run.tracking_uri={without_passwords(self.uri)}: does not answer ({reason_of(error)}); "
+                "start it or name another"
             ) from error
 
     def _patiently(self, ask: Callable[[], T]) -> T:
@@ -126,27 +126,30 @@ class MlflowRecorder:
             except _trouble() as error:
                 if time.monotonic() > deadline:
                     raise
-                LOG.warning("tracking is away, the stage waits for it: %s", str(error).splitlines()[0])
+                LOG.warning("tracking is away, the stage waits for it: %s", reason_of(error))
                 time.sleep(RETRY_SECONDS)
 
     def _resume(self, work: Path) -> str | None:
         note = work / "mlflow.json"
         known = read_json(note) if note.exists() else {}
-        if known.get("uri") != without_password(self.uri):
+        if known.get("uri") != without_passwords(self.uri):
             return None
         try:
+            if self._client.get_run(known["run_id"]).info.lifecycle_stage == "deleted":
+                return None  # in the page; it takes nothing more
             self._client.update_run(known["run_id"], status="RUNNING")
             self._client.set_tag(known["run_id"], "mlflow.parentRunId", self._parent)
         except _missing() as error:
             if not _unknown(error):
                 raise
-            return None  # deleted, or another database at the same place
+            return None  # gone for good, or another database at the same place
         return str(known["run_id"])
 
     def _start(self, step: Named, work: Path) -> str:
         tags = {"mlflow.parentRunId": self._parent, "pretrace.key": step.key, "pretrace.stage": step.label}
         run_id = str(self._client.create_run(self.experiment_id, tags=tags, run_name=step.name).info.run_id)
-        write_json(work / "mlflow.json", {"uri": without_password(self.uri), "run_id": run_id})
+        (work / "metrics.sent").unlink(missing_ok=True)  # an earlier run may have had them, this one has none
+        write_json(work / "mlflow.json", {"uri": without_passwords(self.uri), "run_id": run_id})
         return run_id
 
     def _describe(self, run_id: str, step: Named, inputs: Mapping[str, Artifact]) -> None:
@@ -187,7 +190,7 @@ class MlflowTrack:
 
     def where(self) -> dict[str, str]:
         """Say where this record is, without passwords."""
-        return {"uri": without_password(self._uri), "run_id": self.run_id}
+        return {"uri": without_passwords(self._uri), "run_id": self.run_id}
 
     def made(self, artifact: Artifact) -> None:
         """Record costs, facts and the manifest."""
@@ -222,7 +225,7 @@ class MlflowTrack:
             try:
                 self._client.log_batch(self.run_id, metrics=_metrics(lines))
             except _trouble() as error:
-                LOG.warning("tracking is away, figures are kept: %s", str(error).splitlines()[0])
+                LOG.warning("tracking is away, figures are kept: %s", reason_of(error))
                 return False
             self._spool.sent(after)
         return True
@@ -299,11 +302,14 @@ def flat(value: Any, path: str = "") -> dict[str, Any]:
     return {name: item for part in parts for name, item in part.items()}
 
 
-def without_password(uri: str) -> str:
-    """Remove user and password from a URI: it goes into manifests and messages."""
-    parts = urlsplit(uri)
-    host = parts.netloc.rsplit("@", 1)[-1]
-    return urlunsplit(parts._replace(netloc=host)) if parts.netloc else uri
+def without_passwords(text: str) -> str:
+    """Remove user and password from every URI in a text: it goes into manifests and messages."""
+    return re.sub(r"://[^/\s]*@", "://", text)
+
+
+def reason_of(error: Exception) -> str:
+    """Give the first line of what an error says, without passwords."""
+    return without_passwords(str(error)).partition("\n")[0] or type(error).__name__
 
 
 def _client(uri: str) -> Any:

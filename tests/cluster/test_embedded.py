@@ -63,6 +63,14 @@ def test_what_a_living_driver_started_is_left_alone(tmp_path: Path, leftover: ps
     assert note_of(tmp_path).exists()
 
 
+def test_a_note_that_goes_while_it_is_looked_for_is_passed_over(tmp_path: Path, dead: Mark) -> None:
+    gone = tmp_path / f"ray-{socket.gethostname()}-1.json"
+    gone.symlink_to(tmp_path / "gone")  # listed, and not there
+    write_note(tmp_path, dead, dead, "")
+    reap(tmp_path)
+    assert list(tmp_path.iterdir()) == [gone]
+
+
 def test_a_later_process_with_the_same_id_and_a_folder_of_others_are_left_alone(
     tmp_path: Path, leftover: psutil.Process, dead: Mark
 ) -> None:

@@ -1,5 +1,6 @@
 """A cluster that is already there: its head runs here, drivers join it from processes of their own."""
 
+import http.server
 import json
 import os
 import secrets
@@ -7,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +17,9 @@ import psutil
 import pytest
 
 from cluster.embedded import ROOT
-from cluster.join import TOKEN_FILE, make_token
+from cluster.join import TOKEN_FILE, join, make_token
 from pipeline.core.compute import in_turn
+from pipeline.core.errors import ComputeError
 from tests.cluster.entries import Item, square
 
 
@@ -93,6 +96,19 @@ def test_an_address_without_a_cluster_says_so(tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
     refused = Head(address, "").driver(tmp_path)
     assert f"ComputeError: run.ray_address={address}: no Ray answers there" in refused.stderr
+
+
+def test_an_address_where_something_else_answers_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        with pytest.raises(ComputeError, match=r"run\.ray_address=.*: no Ray answers there \(something else does\)"):
+            join(f"127.0.0.1:{other.server_port}", {})
+        other.shutdown()
+    monkeypatch.setattr("cluster.join.KNOCK_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(ComputeError, match=rf"run\.ray_address={address}: no Ray answers there \(timed out\)"):
+            join(address, {})
 
 
 def test_a_token_is_made_once_and_is_for_its_owner_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,6 +108,19 @@ def test_a_worker_that_is_killed_each_time_ends_the_map(
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_map_waits_for_a_host_that_can_work_no_longer_than_for_a_lost_one(
+    compute: RayCompute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    compute._ray()
+    monkeypatch.setattr("cluster.ray_compute.room", lambda ray, group: 0)
+    monkeypatch.setattr(compute, "_address", "head:6379")
+    monkeypatch.setattr(compute, "_host_wait_seconds", 0.5)
+    with pytest.raises(ComputeError, match=r"run\.ray_address=head:6379: no host there has a CPU for run\.workers"):
+        mapped(compute, tmp_path, "waits")
+    assert "no host has a CPU for run.workers; waiting 0.5 s for hosts" in caplog.text
+    assert list((tmp_path / "pieces").glob("*")) == []
+
+
 def test_a_process_has_one_ray(compute: RayCompute, tmp_path: Path) -> None:
     mapped(compute, tmp_path, "none")
     with (
@@ -122,7 +135,6 @@ def test_more_ranks_than_ray_has_room_for_is_said_at_once(
 ) -> None:
     monkeypatch.setattr(compute, "_group", replace(compute._group, ranks=9))
     monkeypatch.setattr(compute, "_min_ranks", 9)
-    assert compute.ranks() == 9
     with pytest.raises(
         ComputeError, match=r"run\.ranks=9 needs 9 CPUs, and Ray has room for 2 ranks; lower run\.ranks"
     ):
@@ -200,6 +212,24 @@ def test_a_killed_rank_is_started_again_with_its_group(
     assert json.loads((tmp_path / "0.json").read_text())["total"] == 3
     assert attempts(tmp_path) == 4
     assert "attempt 1 of 2: rank " in caplog.text
+
+
+@pytest.mark.slow
+def test_the_end_of_the_process_that_leads_the_ranks_is_told_as_such(
+    compute: RayCompute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill_the_leader() -> None:
+        if (tmp_path / "notes").exists():
+            family = psutil.Process().children(recursive=True)
+            leader = next((process for process in family if "ray::Leader" in " ".join(process.cmdline())), None)
+            if leader:
+                leader.kill()
+
+    monkeypatch.setattr(compute, "_max_failures", 0)
+    with pytest.raises(
+        ComputeError, match=r"order\.json: the process that leads the ranks: it ended abnormally \(Actor"
+    ):
+        compute.gang(ENTRY, order_of(tmp_path, "waits"), kill_the_leader)
 
 
 @pytest.mark.slow

@@ -34,6 +34,16 @@ def test_a_rank_ends_itself_when_it_is_the_turn_of_another_gang(tmp_path: Path) 
         assert process.wait(WAIT_SECONDS) == -signal.SIGKILL
 
 
+def test_a_rank_ends_itself_when_the_order_was_carried_out_without_it(tmp_path: Path) -> None:
+    order = tmp_path / "order.json"
+    give_turn(order, "first")
+    with rank(order, 10 * WAIT_SECONDS) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "works\n"
+        order.with_suffix(".turn").unlink()
+        assert process.wait(WAIT_SECONDS) == -signal.SIGKILL
+
+
 def test_a_rank_whose_turn_it_is_works_on(tmp_path: Path) -> None:
     order = tmp_path / "order.json"
     give_turn(order, "first")

@@ -20,9 +20,6 @@ class InTurn:
     def gang(self, entry: str, order: Path, watch: Callable[[], None]) -> None:
         raise AssertionError("no ranks here")
 
-    def ranks(self) -> int:
-        return 1
-
 
 class Unrecorded:
     """Is the recorder and the track of a stage that nobody records."""

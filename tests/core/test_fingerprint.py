@@ -3,7 +3,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.errors import ConfigError
@@ -20,11 +20,13 @@ plain = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(plain)
 def test_canonical_json_reads_back_as_what_was_written(value: Any) -> None:
     assert json.loads(canonical(value)) == value
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(st.characters(codec="utf-8")), st.integers(), min_size=2))
 def test_the_order_of_keys_does_not_matter(value: dict[str, int]) -> None:
     assert key_of(value) == key_of(dict(reversed(value.items())))

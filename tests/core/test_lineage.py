@@ -78,3 +78,15 @@ def test_provenance_says_where_the_sources_lay() -> None:
     assert said["packages"].keys() >= {"pretrace", "torch", "ray", "pyarrow"}
     assert said["at"].endswith("+00:00")
     assert "no-such-package" not in said["packages"]
+
+
+def test_provenance_has_the_command_without_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = ["/bin/pretrace", "run", "a.yaml", "run.tracking_uri=http://me:secret@head:5000", "recipe.name=a@b"]
+    monkeypatch.setattr("sys.argv", given)
+    assert provenance({})["command"] == [
+        "pretrace",
+        "run",
+        "a.yaml",
+        "run.tracking_uri=http://head:5000",
+        "recipe.name=a@b",
+    ]

@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.seeds import rng, seed_of
@@ -11,6 +11,7 @@ def test_a_draw_is_the_same_on_every_machine_and_in_every_release() -> None:
     assert rng(7, "examples", 3).integers(0, 1000, 4).tolist() == [100, 336, 456, 829]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1 << 63), names, names)
 def test_another_purpose_draws_differently_and_the_same_one_equally(
     seed: int, first: list[str], second: list[str]

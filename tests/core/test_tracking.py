@@ -6,9 +6,9 @@ import pytest
 
 from pipeline.core import tracking
 from pipeline.core.errors import ConfigError
-from pipeline.core.files import read_json
+from pipeline.core.files import read_json, write_json
 from pipeline.core.store import Store
-from pipeline.core.tracking import MlflowRecorder, flat, without_password
+from pipeline.core.tracking import MlflowRecorder, flat, reason_of, without_passwords
 from tests.core.test_store import MADE, Thing, make
 
 
@@ -118,6 +118,30 @@ def _die_after_three_steps(recorder: MlflowRecorder, step: Thing, work: Path) ->
     return first
 
 
+def test_a_stage_whose_run_was_deleted_begins_another_one_with_all_its_figures(
+    recorder: MlflowRecorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "PATIENCE_SECONDS", 0)
+    step = Thing(seed=9, label="pretrain")
+    recorder.begin("tiny", {})
+    first = _die_after_three_steps(recorder, step, tmp_path)
+    client(recorder).delete_run(first)
+    with recorder.stage(step, {}, tmp_path) as track:
+        track.metrics(4, {"loss": 4.0})
+    assert history(recorder, track.where()["run_id"], "loss") == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]
+
+
+def test_a_stage_that_was_recorded_elsewhere_has_all_its_figures_here(recorder: MlflowRecorder, tmp_path: Path) -> None:
+    step = Thing(seed=10, label="pretrain")
+    recorder.begin("tiny", {})
+    first = _die_after_three_steps(recorder, step, tmp_path)
+    write_json(tmp_path / "mlflow.json", {"uri": "http://elsewhere:5000", "run_id": first})
+    with recorder.stage(step, {}, tmp_path) as track:
+        track.metrics(4, {"loss": 4.0})
+    assert track.where()["run_id"] != first
+    assert history(recorder, track.where()["run_id"], "loss") == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]
+
+
 def test_a_line_cut_by_a_kill_and_figures_not_sent_are_mended(recorder: MlflowRecorder, tmp_path: Path) -> None:
     recorder.begin("tiny", {})
     with recorder.stage(Thing(seed=5), {}, tmp_path) as track:
@@ -131,13 +155,21 @@ def test_a_line_cut_by_a_kill_and_figures_not_sent_are_mended(recorder: MlflowRe
 
 def test_a_server_that_does_not_answer_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(ConfigError, match=r"run\.tracking_uri=http://127\.0\.0\.1:9: does not answer"):
+    with pytest.raises(ConfigError, match=r"run\.tracking_uri=http://127\.0\.0\.1:9: does not answer") as caught:
         MlflowRecorder("http://user:secret@127.0.0.1:9", "tiny", tmp_path)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_reason_is_one_line_without_passwords_also_where_an_error_says_nothing() -> None:
+    said = OSError("GET http://me:a@b@host:5000/api failed,\nand sqlite:////x@y/a.db is no URI with a password")
+    assert reason_of(said) == "GET http://host:5000/api failed,"
+    assert reason_of(OSError("sqlite:////x@y/a.db")) == "sqlite:////x@y/a.db"
+    assert reason_of(TimeoutError()) == "TimeoutError"
 
 
 def test_passwords_are_left_out_of_uris() -> None:
-    assert without_password("postgresql://me:secret@host:5432/db") == "postgresql://host:5432/db"
-    assert without_password("sqlite:////a/b.db") == "sqlite:////a/b.db"
+    assert without_passwords("postgresql://me:secret@host:5432/db") == "postgresql://host:5432/db"
+    assert without_passwords("sqlite:////a/b.db") == "sqlite:////a/b.db"
 
 
 def test_nested_settings_become_dotted_names() -> None:

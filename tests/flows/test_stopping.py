@@ -34,13 +34,24 @@ def _stops(work: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_ranks_are_told_by_a_file_and_a_second_signal_means_now(number: int, running: Stopping, work: Path) -> None:
+def test_ranks_are_told_by_a_file_and_a_second_signal_means_now(
+    number: int, running: Stopping, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stopping, "REPEATED_SECONDS", 0.0)
     running.start("pretrain")
     running.update("pretrain", 3, 9, "steps")
     _signal(number)
     assert _stops(work) == ["pretrain"]
     with pytest.raises(KeyboardInterrupt):
         _signal(number)
+
+
+def test_one_signal_that_arrives_twice_is_one(running: Stopping, work: Path) -> None:
+    running.start("pretrain")
+    running.update("pretrain", 3, 9, "steps")
+    _signal()
+    _signal()  # as a scheduler sends it to a job and to each of its processes
+    assert _stops(work) == ["pretrain"]
 
 
 def test_what_has_no_ranks_ends_at_once(running: Stopping, work: Path) -> None:
@@ -53,6 +64,7 @@ def test_what_has_no_ranks_ends_at_once(running: Stopping, work: Path) -> None:
 
 def test_ranks_that_do_not_stop_are_not_waited_for_for_ever(running: Stopping, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stopping, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(stopping, "REPEATED_SECONDS", 0.0)
     running.start("pretrain")
     running.update("pretrain", 3, 9, "steps")
     _signal()
