@@ -41,10 +41,6 @@ class Alone:
         """Refuse: nothing is trained here."""
         raise NotImplementedError
 
-    def ranks(self) -> int:
-        """Give one."""
-        return 1
-
 
 class Unrecorded:
     """Takes the record's place."""
