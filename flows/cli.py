@@ -108,6 +108,25 @@ def export(key: str, folder: Path, root: str) -> None:
 
 
 @pretrace.command()
+@click.argument("what")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@store_option
+def audit(what: str, as_json: bool, root: str) -> None:
+    """Prove what the artifact or exported folder WHAT was made of.
+
+    Every file of it and of all that it was made from is hashed again, down to the files from outside, and every
+    manifest is checked. What is missing, changed or extra is named. Exit code 0 when all is proved, 4 otherwise.
+
+    \b
+      pretrace audit 968d2dc1321c          an artifact, by its key or the beginning of it
+      pretrace audit my-bert               a folder that `pretrace export` wrote
+    """
+    from flows.auditing import audit_and_tell
+
+    audit_and_tell(_store(root), what, as_json=as_json)
+
+
+@pretrace.command()
 @click.argument("key")
 @click.argument("text")
 @click.option("--top", default=5, show_default=True, help="How many answers.")

@@ -1,14 +1,18 @@
-"""`pretrace export` and `fill`: a model with its tokenizer, out of the store."""
+"""`pretrace export` and `fill`: a model with its tokenizer, out of the store; a note in the folder says where it is from."""
 
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.store import Artifact, Store
+from pipeline.core.files import write_json
+from pipeline.core.store import Artifact, Manifest, Store
 
 MODELS = ("pretrain", "finetune")
 WEIGHTS = ("config.json", "model.safetensors")
+LINEAGE = "pretrace.json"
+"""Which artifact an exported folder is of: `pretrace audit` reads it."""
 
 
 def model_files(store: Store, artifact: Artifact) -> tuple[Path, Path]:
@@ -29,14 +33,30 @@ def export_model(store: Store, artifact: Artifact, folder: Path) -> list[str]:
 
     Raises: ConfigError if the folder has something in it already, or cannot be written.
     """
-    weights, vocabulary = model_files(store, artifact)
+    _, vocabulary = model_files(store, artifact)
     tokenizer = store.get(artifact.manifest["inputs"]["tokenizer"])
-    files = [weights / name for name in WEIGHTS] + [vocabulary / entry["name"] for entry in tokenizer.manifest["files"]]
+    files = files_of(artifact.manifest, tokenizer.manifest)
+    paths = [(artifact.path if file.name in WEIGHTS else vocabulary) / file.name for file in files]
     try:
-        _copy(files, folder)
+        _copy(paths, folder)
+        write_json(folder / LINEAGE, {"artifact": f"{artifact.label}/{artifact.key}"})
     except OSError as error:
         raise ConfigError(f"{folder}: cannot be written ({error.strerror}); name a new folder") from error
-    return [file.name for file in files]
+    return [*(file.name for file in files), LINEAGE]
+
+
+class Copied(NamedTuple):
+    """A file of an exported folder."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+def files_of(model: Manifest, tokenizer: Manifest) -> list[Copied]:
+    """List what is exported of a model and its tokenizer, given by their manifests."""
+    entries = [entry for entry in model["files"] if entry["name"] in WEIGHTS] + tokenizer["files"]
+    return [Copied(entry["name"], entry["bytes"], entry["sha256"]) for entry in entries]
 
 
 def _copy(files: Sequence[Path], folder: Path) -> None:

@@ -102,11 +102,15 @@ def write_json(path: Path, value: Any) -> None:
     """Write JSON so that a reader sees the old file or the new one, never half of one."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     with beside.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, ensure_ascii=False)
-        file.write("\n")
+        file.write(json_text(value))
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
+
+
+def json_text(value: Any) -> str:
+    """Give the text that `write_json` writes."""
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
 
 
 def read_json(path: Path) -> Any:

@@ -2,10 +2,12 @@
 
 import platform
 import socket
+import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from pipeline.core.files import SourceFile
@@ -44,10 +46,28 @@ def provenance(sources: Mapping[str, tuple[SourceFile, ...]]) -> dict[str, Any]:
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "python": platform.python_version(),
+        "code": _checkout(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "command": [sys.argv[0].rsplit("/", 1)[-1], *map(without_passwords, sys.argv[1:])],
         "sources": {role: [str(file.path) for file in files] for role, files in sources.items()},
     }
+
+
+def _checkout() -> dict[str, Any] | None:
+    """Tell the git commit of this package and whether files differ from it; None where it is no part of a checkout."""
+    here = Path(__file__)
+    try:
+        _git(
+            here, "ls-files", "--error-unmatch", here.name
+        )  # a package installed below some checkout is none of its files
+        return {"commit": _git(here, "rev-parse", "HEAD"), "changed": bool(_git(here, "status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(file: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(file.parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _version(package: str) -> str | None:

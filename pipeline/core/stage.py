@@ -19,7 +19,7 @@ from pipeline.core.fingerprint import key_of
 from pipeline.core.lineage import inherited, provenance
 from pipeline.core.progress import Progress
 from pipeline.core.section import Section
-from pipeline.core.store import WORK, Artifact, Store
+from pipeline.core.store import WORK, Artifact, Store, contents_of
 from pipeline.core.tracking import Recorder, Track
 
 
@@ -166,6 +166,7 @@ def _make(
             cost = meter.total()
             made = {
                 **provenance(step.sources),
+                "inputs": {role: contents_of(artifact.manifest) for role, artifact in inputs.items()},
                 "tracking": track.where(),
                 **cost,
                 **inherited(cost, inputs.values(), store),

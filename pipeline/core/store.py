@@ -174,7 +174,7 @@ class Store:
     def commit(self, step: Named, facts: Mapping[str, Any], made: Mapping[str, Any]) -> Artifact:
         """Turn a draft into an artifact: hash its files, write the manifest last."""
         folder = self.folder(step)
-        files = [_describe(folder, path) for path in sorted(folder.rglob("*")) if _belongs(folder, path)]
+        files = [_describe(folder, path) for path in files_below(folder)]
         manifest = {
             **step.recipe,
             "label": step.label,
@@ -199,24 +199,8 @@ class Store:
         """
         if self.find(step):
             return {}
-        others = [_recipe_in(artifact.manifest) for artifact in self.all(step.label)]
+        others = [recipe_of(artifact.manifest) for artifact in self.all(step.label)]
         return min((differences(other, step.recipe) for other in others or [{}]), key=len)
-
-    def verify(self, artifact: Artifact) -> list[str]:
-        """Re-hash an artifact: one sentence for each file that is missing, changed or extra."""
-        named = {entry["name"]: entry for entry in artifact.manifest["files"]}
-        there = {
-            path.relative_to(artifact.path).as_posix()
-            for path in artifact.path.rglob("*")
-            if _belongs(artifact.path, path)
-        }
-        found = [f"{artifact.path / name}: extra" for name in sorted(there - set(named))]
-        found += [f"{artifact.path / name}: missing" for name in sorted(set(named) - there)]
-        same = sorted(there & set(named))
-        found += [f"{artifact.path / n}: changed" for n in same if sha256_of(artifact.path / n) != named[n]["sha256"]]
-        if artifact.manifest["digest"] != digest_of(artifact.manifest):
-            found.append(f"{artifact.path / 'manifest.json'}: changed")
-        return found
 
     def gc(self) -> int:
         """Remove pieces that no artifact shares a file with; returns the bytes freed. Not while anything runs."""
@@ -233,6 +217,22 @@ def digest_of(manifest: Manifest) -> str:
     """Hash a manifest without its own digest: 64 hex digits."""
     plain = {name: value for name, value in manifest.items() if name != "digest"}
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def contents_of(manifest: Manifest) -> str:
+    """Hash what an artifact holds, whenever and wherever it was made: its recipe and its files; 64 hex digits."""
+    plain = {"recipe": recipe_of(manifest), "files": manifest["files"]}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def recipe_of(manifest: Manifest) -> dict[str, Any]:
+    """Give the part of a manifest that names the artifact."""
+    return {name: manifest[name] for name in ("stage", "version", "config", "inputs", "sources")}
+
+
+def files_below(folder: Path) -> list[Path]:
+    """List the files of an artifact's folder that a manifest has to name, in order: not itself, scratch or hidden ones."""
+    return [path for path in sorted(folder.rglob("*")) if _belongs(folder, path)]
 
 
 def _committed(folder: Path) -> Artifact | None:
@@ -259,7 +259,3 @@ def _describe(folder: Path, path: Path) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": path.relative_to(folder).as_posix(), "bytes": path.stat().st_size}
     rows = rows_of(path)
     return {**entry, **({} if rows is None else {"rows": rows}), "sha256": sha256_of(path)}
-
-
-def _recipe_in(manifest: Manifest) -> dict[str, Any]:
-    return {name: manifest[name] for name in ("stage", "version", "config", "inputs", "sources")}

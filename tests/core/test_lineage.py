@@ -1,3 +1,4 @@
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,3 +91,25 @@ def test_provenance_has_the_command_without_passwords(monkeypatch: pytest.Monkey
         "run.tracking_uri=http://head:5000",
         "recipe.name=a@b",
     ]
+
+
+def test_provenance_has_the_commit_of_the_code_and_whether_it_was_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*arguments: str) -> str:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        command = ["git", "-C", str(tmp_path), *who, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    file = tmp_path / "lineage.py"
+    monkeypatch.setattr("pipeline.core.lineage.__file__", str(file))
+    assert provenance({})["code"] is None
+    git("init", "-q")
+    file.write_text("one")
+    assert provenance({})["code"] is None  # a file that the checkout does not know
+    git("add", "lineage.py")
+    git("commit", "-q", "-m", "one")
+    commit = git("rev-parse", "HEAD")
+    assert provenance({})["code"] == {"commit": commit, "changed": False}
+    file.write_text("two")
+    assert provenance({})["code"] == {"commit": commit, "changed": True}

@@ -8,7 +8,7 @@ import pytest
 from pipeline.core.files import read_json
 from tests.flows.conftest import Command, Shop
 
-COMMANDS = ("run", "plan", "show", "why", "export", "fill")
+COMMANDS = ("run", "plan", "show", "why", "export", "audit", "fill")
 HEAVY = (
     "torch",
     "numpy",
@@ -184,7 +184,8 @@ def test_export_writes_weights_and_tokenizer_into_a_new_folder(pretrace: Command
     assert said.code == 0
     assert f"AutoModel.from_pretrained('{tmp_path / 'bert'}')" in said.out
     written = {path.name: path.read_bytes() for path in (tmp_path / "bert").iterdir()}
-    assert written.keys() == {*WEIGHTS, "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"}
+    files = {*WEIGHTS, "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"}
+    assert written.keys() == files | {"pretrace.json"}
     assert written["model.safetensors"] == b"weights"
     assert written["tokenizer.json"] == tokenizer.file("tokenizer.json").read_bytes()
     again = pretrace("export", model.key, tmp_path / "bert", "--store", shop.store.root)
