@@ -42,6 +42,8 @@ DUMPS = (
 )
 MEGA = 1e6
 RUNS = 3
+NEAR_SHARDS = 2
+"""Of eight, encoded by the peer before and after each figure of raw text."""
 COPIES = 10
 """How often the text is repeated to show that memory is flat."""
 DUMP_COPIES = 8
@@ -148,15 +150,15 @@ def raw_child(what: str, folder: Path) -> dict[str, float]:
     return run_again(folder, f"raw-{mode}-{place}", ["corpus", "examples"], near_duplicates={"mode": mode}, **given)
 
 
-def peer_child(_: str, folder: Path) -> dict[str, float]:
-    """Encode the sentences of the documents with the library, and nothing else."""
+def peer_child(most: str, folder: Path) -> dict[str, float]:
+    """Encode the sentences of the documents, or of some shards of them, with the library, and nothing else."""
     from pipeline.core.arrow import read_rows
     from pipeline.text.encode import load
 
     tokenizer = load(next((folder / "store" / "tokenizer").glob("*/tokenizer.json")).parent)
     shards = sorted((folder / "store" / "corpus").glob("*/documents/*.arrow"))
     seconds = size = 0.0
-    for shard in shards:
+    for shard in shards[: int(most) if most else None]:
         text = [sentence for row in read_rows(shard) for sentence in row["sentences"]]
         size += sum(len(sentence.encode()) for sentence in text) / MEGA
         for at in range(0, len(text), 10_000):
@@ -183,7 +185,7 @@ def memory_child(what: str, folder: Path) -> dict[str, float]:
 def part_examples(folder: Path) -> dict[str, Any]:
     """Documents to examples, and the peer."""
     make(folder, "store", ["corpus", "tokenizer"])
-    ours, theirs = child("examples", folder), child("peer", folder)
+    ours, theirs = child("examples", folder), child("peer:", folder)
     size = theirs["sentences_mb"]
     return {
         "sentences_mb": size,
@@ -194,7 +196,11 @@ def part_examples(folder: Path) -> dict[str, Any]:
 
 
 def part_raw(folder: Path) -> dict[str, Any]:
-    """Raw documents (records) to examples, without and with the removal of near-duplicates; and raw files to examples."""
+    """Raw documents (records) to examples, without and with the removal of near-duplicates; and raw files to examples.
+
+    The speed of a shared machine changes within minutes: the peer is measured right before and right after each.
+    """
+    make(folder, "store", ["corpus", "tokenizer"])
     records = write_documents(folder)
     sizes = {"records": records, "files": megabytes(folder)}
     figures = {"records_mb": records}
@@ -204,7 +210,11 @@ def part_raw(folder: Path) -> dict[str, Any]:
         ("files", "keep", "files"),
         ("files_deduplicated", "remove", "files"),
     ):
+        before = child(f"peer:{NEAR_SHARDS}", folder)
         found = child(f"raw:{mode},{place}", folder)
+        after = child(f"peer:{NEAR_SHARDS}", folder)
+        peers = [one["sentences_mb"] / one["seconds"] for one in (before, after)]
+        figures[f"{name}_peer_mb_per_s"] = sum(peers) / len(peers)
         figures[f"{name}_mb_per_s"] = sizes[place] / found["steady"]
         figures[f"{name}_whole_process_mb_per_s"] = sizes[place] / found["whole"]
     return figures
@@ -267,10 +277,11 @@ def ratios(figures: Mapping[str, Any]) -> dict[str, float]:
     peer = figures.get("peer_mb_per_s")
     kinds = ("examples", "raw", "raw_deduplicated", "files", "files_deduplicated")
     names = [name for kind in kinds for name in (kind, f"{kind}_whole_process")]
+    peers = {name: figures.get(f"{name.removesuffix('_whole_process')}_peer_mb_per_s", peer) for name in names}
     found = {
-        f"{name}_vs_encode_batch_fast": figures[f"{name}_mb_per_s"] / peer
+        f"{name}_vs_encode_batch_fast": figures[f"{name}_mb_per_s"] / peers[name]
         for name in names
-        if peer and f"{name}_mb_per_s" in figures
+        if peers[name] and f"{name}_mb_per_s" in figures
     }
     asked = sum(figures.get(f"ms_per_mb: {what}", 0.0) for what in FROM_DOCUMENTS)
     if peer and asked:
