@@ -127,6 +127,27 @@ def audit(what: str, as_json: bool, root: str) -> None:
 
 
 @pretrace.command()
+@click.argument("wanted", metavar="TEXT|TITLE|URL|ID")
+@click.option("--model", metavar="KEY", help="Only this model; without it, all models of the store.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything that was found as JSON.")
+@store_option
+def trace(wanted: str, model: str | None, as_json: bool, root: str) -> None:
+    """Say what became of a document: its file, shard and row, the examples made of it, the steps that saw them.
+
+    It is named by its id, its url, its title, or words that stand in its text, case and all; what fits first in this
+    order counts. Steps and epochs count from 1; a step is a row of the model's curve.
+
+    \b
+      pretrace trace "Hume Highway"                              whatever holds these words, in every model
+      pretrace trace https://en.wikipedia.org/wiki/Walnut --model 968d2dc1321c
+      pretrace trace 01a2def7ee48481a5d631e5baf6a999a --json     all of it, for programs
+    """
+    from flows.tracing import trace_and_tell
+
+    trace_and_tell(_store(root), wanted, model, as_json=as_json)
+
+
+@pretrace.command()
 @click.argument("key")
 @click.argument("text")
 @click.option("--top", default=5, show_default=True, help="How many answers.")

@@ -26,7 +26,7 @@ DOORS = {
 LEVELS = (
     ("flows",),
     ("cluster",),
-    ("pipeline.plan",),
+    ("pipeline.plan", "pipeline.trace"),
     ("pipeline.stages", "pipeline.outside"),
     ("pipeline.config", "pipeline.running", "pipeline.agreement"),
     (

@@ -1,6 +1,6 @@
 """Arrow IPC files: written once in fixed-size batches so that equal rows give equal bytes, read by memory map."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -98,12 +98,17 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
             yield from reader.get_batch(at).to_pylist()
 
 
-def read_batches(path: Path, numbers: Iterable[int] | None = None) -> Iterator[pa.RecordBatch]:
+def read_batches(
+    path: Path, numbers: Iterable[int] | None = None, *, columns: Sequence[int] | None = None
+) -> Iterator[pa.RecordBatch]:
     """Yield the record batches of an Arrow IPC file, or those of some numbers, one in memory at a time.
+
+    With `columns` the others are not even decompressed.
 
     Raises: DataError if the file is not a whole Arrow IPC file.
     """
-    with _opened(path) as reader:
+    options = None if columns is None else pa.ipc.IpcReadOptions(included_fields=list(columns))
+    with _opened(path, options) as reader:
         for at in range(reader.num_record_batches) if numbers is None else numbers:
             yield reader.get_batch(at)
 

@@ -82,7 +82,7 @@ class Compare:
         return {name: value for name, value in vars(self).items() if name != "signed"}
 
 
-@stage(version=2)
+@stage(version=3)
 def corpus(cfg: CorpusConfig, ctx: Context) -> Facts:
     """Make the DOCUMENTS of a recipe: one Arrow file a shard.
 
@@ -182,8 +182,10 @@ def _job(cfg: CorpusConfig, at: int, file: SourceFile) -> ReadSpan:
 def _chunks(whole: ReadSpan, unpacked: Piece) -> list[ReadSpan]:
     """List the jobs that read the files of an unpacked stream."""
     paths = [unpacked.file(name) for name in unpacked.facts["files"]]
+    packed = replace(whole, packed_sha256=whole.sha256)
     return [
-        replace(whole, path=path, sha256=unpacked.files[path.name], span=Span(0, path.stat().st_size)) for path in paths
+        replace(packed, path=path, sha256=unpacked.files[path.name], span=Span(0, path.stat().st_size))
+        for path in paths
     ]
 
 

@@ -56,10 +56,12 @@ class ReadSpan:
     steps: tuple[str, ...]
     settings: Settings
     shards: int
+    packed_sha256: str = ""  # of the stream that the file was unpacked from, if it was
 
     def what(self) -> dict[str, Any]:
         """Give what its documents depend on."""
-        plain = {name: value for name, value in vars(self).items() if name not in ("path", "file", "place", "alone")}
+        no_part = ("path", "file", "place", "alone", "packed_sha256")
+        plain = {name: value for name, value in vars(self).items() if name not in no_part}
         nested = {name: vars(getattr(self, name)) for name in ("span", "reading", "settings")}
         # titles are made of the file's name where a source has none; its folder is not
         return {**plain, **nested, "file": Path(self.file).name}
@@ -90,7 +92,8 @@ def read_span(job: ReadSpan, out: Path) -> Facts:
         require_unchanged(job.path, job.sha256)
     elif _mark(job.path.stat()) != _mark(before):
         raise DataError(f"{job.path}: was changed while it was read; leave it alone and run again")
-    return {**washing.facts(), "places": dealer.places()}
+    # `pretrace trace` finds a document's file by it
+    return {**washing.facts(), "places": dealer.places(), "origin": job.packed_sha256 or job.sha256}
 
 
 class _Washing:

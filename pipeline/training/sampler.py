@@ -3,6 +3,7 @@
 Position p of a phase is row `permutation of epoch p // N` [p % N]. Letters: N rows of all files, B rows of a batch.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,14 @@ class Sizes:
         grown = (self.full - (self.first or 0)) * np.arange(growing) // max(1, self.warmup)
         return (self.first or 0) * growing + int(grown.sum()) + self.full * (number - growing)
 
+    def borders(self, batches: int) -> Ints:
+        """Give where each of the first batches begins, and where the last of them ends."""
+        growing = 0 if self.first is None else min(batches, self.warmup)
+        grown = (self.full - (self.first or 0)) * np.arange(growing) // max(1, self.warmup)
+        sizes = np.full(batches, self.full, np.int64)
+        sizes[:growing] = (self.first or 0) + grown
+        return np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+
 
 class Sampler:
     """Chooses the rows of global batch number s; every row exactly once an epoch."""
@@ -56,7 +65,19 @@ class Sampler:
         self._permutations = {epoch: self._permutations[epoch] for epoch in wanted}
         return rows_B, epochs_B
 
+    def places(self, wanted_W: Ints, end: int) -> Iterator[tuple[Ints, Ints]]:
+        """Yield, an epoch at a time, the positions before `end` at which some rows stand, and which row stands there."""
+        is_wanted_N = np.zeros(self._rows, np.bool_)
+        is_wanted_N[wanted_W] = True
+        for epoch in range(-(-end // self._rows)):
+            row_N = self._drawn(epoch)[: end - epoch * self._rows]
+            at_P = np.flatnonzero(is_wanted_N[row_N])
+            yield epoch * self._rows + at_P, row_N[at_P]
+
     def _permutation(self, epoch: int) -> Ints:
         if epoch not in self._permutations:
-            self._permutations[epoch] = rng(self._seed, "order", *self._names, epoch).permutation(self._rows)
+            self._permutations[epoch] = self._drawn(epoch)
         return self._permutations[epoch]
+
+    def _drawn(self, epoch: int) -> Ints:
+        return rng(self._seed, "order", *self._names, epoch).permutation(self._rows)

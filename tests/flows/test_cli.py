@@ -8,7 +8,7 @@ import pytest
 from pipeline.core.files import read_json
 from tests.flows.conftest import Command, Shop
 
-COMMANDS = ("run", "plan", "show", "why", "export", "audit", "fill")
+COMMANDS = ("run", "plan", "show", "why", "export", "audit", "trace", "fill")
 HEAVY = (
     "torch",
     "numpy",
@@ -253,6 +253,7 @@ def test_a_store_of_another_version_is_refused_by_every_command(pretrace: Comman
         ("why", "corpus", shop.config),
         ("show", *store),
         ("export", "abc", tmp_path / "out", *store),
+        ("trace", "abc", *store),
         ("fill", "abc", "a [MASK]", *store),
     ):
         said = pretrace(*arguments)

@@ -104,7 +104,7 @@ def _without_gaps(text: str, left_out: Counter[str]) -> str:
         whole = [sentence for sentence in sentences if not ORPHAN.search(sentence)]
         left_out["broken sentences"] += len(sentences) - len(whole)
         text = "".join(whole)
-    return GAP.sub("", text)
+    return GAP.sub("", text).replace("''", "")  # one stood on each side of what vanished
 
 
 def _without_segments(bracket: re.Match[str]) -> str:

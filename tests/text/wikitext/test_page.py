@@ -2,7 +2,7 @@ import re
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.text.wikitext import ListItems, prose
@@ -193,6 +193,7 @@ BALANCED = st.recursive(
 
 
 @given(st.lists(BALANCED, max_size=8).map(" ".join))
+@example("A word. ''''''{{zzz|x}}''''''")
 def test_balanced_markup_leaves_no_bracket_and_no_tag(wikitext: str) -> None:
     text = "\n".join(read(wikitext))
     assert not re.search(r"[{}\[\]|<>]|''", text)
