@@ -97,7 +97,10 @@ def _pretrained(facts: dict[str, Any]) -> str:
         return "pretrain: no held-out MLM loss; recipe.examples.held_out_fraction held no document out"
     loss, entropy = facts["held_out_mlm_loss"], facts["unigram_entropy_nats"]
     verdict = "below" if loss < entropy else "NOT below"
-    return f"pretrain: held-out MLM loss {loss:.3f} nats, {verdict} the corpus's unigram entropy of {entropy:.3f} nats"
+    return (
+        f"pretrain: held-out MLM loss {loss:.3f} nats (perplexity {facts['held_out_mlm_perplexity']:,.1f}), "
+        f"{verdict} the corpus's unigram entropy of {entropy:.3f} nats"
+    )
 
 
 def _finetuned(name: str, facts: dict[str, Any]) -> str:
@@ -116,6 +119,7 @@ def next_commands(outcomes: Sequence[Outcome], run: Run) -> list[str]:
     return [
         f'pretrace fill {key} "Paris is the [MASK] of France."{place}',
         f"pretrace export {key} my-bert{place}",
+        f"pretrace audit {key}{place}",
         f"pretrace show {key}{place}",
         f"mlflow ui --backend-store-uri {record}" if record.startswith("sqlite:") else without_passwords(record),
     ]

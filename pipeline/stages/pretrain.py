@@ -23,6 +23,7 @@ def pretrain(cfg: PretrainSlice, ctx: Context) -> Facts:
     """
     from pipeline.training.follow import Follower, Watched
     from pipeline.training.picture import draw, spark
+    from pipeline.training.throughput import perplexity
 
     order = _order(cfg, ctx)
     path = ctx.work / "order.json"
@@ -31,8 +32,10 @@ def pretrain(cfg: PretrainSlice, ctx: Context) -> Facts:
     ctx.compute.gang(ENTRY, path, Follower(watched, ctx.track.metrics, ctx.show).poll)
     curve = ctx.out / "curve.parquet"
     draw(curve, ctx.out / "curve.png", "pretraining")
+    result = read_json(ctx.out / "result.json")
     return {
-        **read_json(ctx.out / "result.json"),
+        **result,
+        **perplexity(result),
         "curve": spark(curve),
         "unigram_entropy_nats": _entropy(cfg, ctx),
         "measured": read_json(ctx.work / "measured.json"),

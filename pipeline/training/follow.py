@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.model.shape import Shape
 from pipeline.training.journal import read_lines
-from pipeline.training.throughput import derived, peak_tflops
+from pipeline.training.throughput import derived, peak_tflops, perplexity
 
 log = logging.getLogger("pretrace")
 
@@ -78,6 +78,7 @@ class Follower:
         figures = {name: float(value) for name, value in line.items() if isinstance(value, int | float)}
         if "loss" in line:
             figures |= derived(figures, self._watched.shape, peak)
+        figures |= perplexity(figures)
         self._newest |= figures
         self._tokens += figures.get("tokens", 0)
         self._metrics(line["step"], {name: value for name, value in figures.items() if name not in NOT_METRICS})

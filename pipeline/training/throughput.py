@@ -1,5 +1,6 @@
 """How fast it goes, and how much of the machine that is: figures derived from the curve journal, off the hot path."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -24,6 +25,9 @@ PEAK_TFLOPS = {
     "RTX 3090": 71.0,
 }
 """Words of a device's name -> dense bf16 (before Ampere: fp16) operations a second / 10^12. Source: NVIDIA data sheets."""
+
+HIGHEST_NATS = 700.0
+"""e to much more is no number."""
 
 
 def peak_tflops(device: str) -> float | None:
@@ -57,6 +61,12 @@ def derived(line: Mapping[str, float], shape: Shape, peak_flops: float | None) -
             shape, tokens_per_second=rate, peak_flops=peak_flops, attended=line["attended"], predicted_share=share
         )
     return figures
+
+
+def perplexity(line: Mapping[str, float]) -> dict[str, float]:
+    """Give the perplexity of held-out masked tokens: e to the loss in nats. Nothing where there is no such loss."""
+    loss = line.get("held_out_mlm_loss")
+    return {} if loss is None else {"held_out_mlm_perplexity": math.exp(min(loss, HIGHEST_NATS))}
 
 
 def measured(lines: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -22,7 +22,7 @@ HEAVY = (
     "codecarbon",
 )
 WEIGHTS = {"config.json": "{}", "model.safetensors": "weights"}
-FACTS = {"curve": "9.0 █▁ 3.0", "held_out_mlm_loss": 3.0, "unigram_entropy_nats": 5.5}
+FACTS = {"curve": "9.0 █▁ 3.0", "held_out_mlm_loss": 3.0, "held_out_mlm_perplexity": 20.1, "unigram_entropy_nats": 5.5}
 
 
 def loaded_by(*arguments: object) -> list[str]:
@@ -224,7 +224,9 @@ def test_a_run_that_finds_everything_made_tells_so_and_starts_nothing(pretrace: 
     assert [row[:2] for row in rows if "cached" in row] == [
         [name, "cached"] for name in ("corpus", "tokenizer", "examples-32", "pretrain")
     ]
-    assert "held-out MLM loss 3.000 nats, below the corpus's unigram entropy of 5.500 nats" in said.out
+    assert (
+        "held-out MLM loss 3.000 nats (perplexity 20.1), below the corpus's unigram entropy of 5.500 nats" in said.out
+    )
     assert f'pretrace fill {model.key} "Paris is the [MASK] of France."' in said.out
     assert {"ray", "mlflow", "prefect", "torch", "deepspeed"}.isdisjoint(loaded_by("run", shop.config))
 

@@ -59,11 +59,16 @@ def test_times_are_written_as_people_read_them(seconds: float, text: str) -> Non
 
 @pytest.mark.parametrize(("loss", "verdict"), [(3.0, "below"), (6.0, "NOT below")])
 def test_pretraining_is_measured_against_the_unigram_entropy(loss: float, verdict: str) -> None:
-    facts = {"curve": "9.0 █▁ 4.0", "held_out_mlm_loss": loss, "unigram_entropy_nats": 5.5}
+    facts = {
+        "curve": "9.0 █▁ 4.0",
+        "held_out_mlm_loss": loss,
+        "held_out_mlm_perplexity": 1234.56,
+        "unigram_entropy_nats": 5.5,
+    }
     curve, line = findings([outcome("corpus"), outcome("pretrain", **facts)])
     assert curve == "pretrain: loss 9.0 █▁ 4.0"
     assert line == (
-        f"pretrain: held-out MLM loss {loss:.3f} nats, {verdict} the corpus's unigram entropy of 5.500 nats"
+        f"pretrain: held-out MLM loss {loss:.3f} nats (perplexity 1,234.6), {verdict} the corpus's unigram entropy of 5.500 nats"
     )
 
 

@@ -50,6 +50,14 @@ def test_each_whole_line_is_recorded_once_and_a_torn_one_waits(tmp_path: Path) -
     assert "loss 7.000" in seen.shown[-1][3]
 
 
+def test_an_evaluation_is_recorded_with_its_perplexity(tmp_path: Path) -> None:
+    seen = Seen(tmp_path)
+    seen.journal({"step": 5, "phase": 0, "held_out_mlm_loss": 0.0, "held_out_mlm_accuracy": 1.0})
+    ((step, figures),) = seen.recorded
+    assert step == 5
+    assert (figures["held_out_mlm_loss"], figures["held_out_mlm_perplexity"]) == (0.0, 1.0)
+
+
 def test_a_journal_that_was_cut_back_and_has_grown_since_is_read_again(tmp_path: Path) -> None:
     seen = Seen(tmp_path)
     seen.journal({"step": 1, **STEP}, {"step": 2, **STEP})

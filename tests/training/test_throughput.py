@@ -1,9 +1,11 @@
 """Utilisation against a figure counted by hand, and the table of devices."""
 
+import math
+
 import pytest
 
 from pipeline.model.shape import SIZES, Shape
-from pipeline.training.throughput import flop_utilisation, measured, peak_tflops
+from pipeline.training.throughput import flop_utilisation, measured, peak_tflops, perplexity
 
 
 def test_bert_base_at_725k_tokens_a_second_is_half_of_an_h200() -> None:
@@ -49,3 +51,9 @@ def test_a_run_is_summed_up() -> None:
             "memory_bytes": 9,
         }
     )
+
+
+def test_perplexity_is_that_of_the_held_out_masked_tokens() -> None:
+    assert perplexity({"held_out_mlm_loss": math.log(50.0)}) == {"held_out_mlm_perplexity": pytest.approx(50.0)}
+    assert perplexity({"mlm_loss": 3.0, "held_out_nsp_loss": 0.5}) == {}
+    assert math.isfinite(perplexity({"held_out_mlm_loss": 1e6})["held_out_mlm_perplexity"])  # of a run that diverged
