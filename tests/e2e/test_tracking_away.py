@@ -18,7 +18,7 @@ from tests.conftest import BIN, free_port, kill_tree
 from tests.e2e.conftest import Pretrace, Project
 
 LIMIT_SECONDS = 240
-STEPS = 2500
+STEPS = 1500
 """Enough to train on while a server starts."""
 BEFORE, WITHOUT = 100, 300
 """Steps with the server before it goes, and without it."""
