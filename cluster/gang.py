@@ -101,7 +101,7 @@ def run_group(group: Group, entry: str, order: str) -> list[Exception]:
     except WorkerGroupError as error:
         return by_blame(error.worker_failures)
     except TrainingFailedError as error:
-        return [ComputeError(f"the ranks did not start: {tail(str(error))}")]
+        return [_early(str(error))]
     return []
 
 
@@ -137,9 +137,19 @@ def _death(rank: int, failure: Exception) -> ComputeError:
     """Say what Ray knows of the end of a rank: the last line of what Ray Train's error wraps."""
     cause = getattr(failure, "health_check_failure", failure)
     lines = str(cause).strip().splitlines() or [""]
-    host = re.search(r"^\s*ip: (\S+)$", str(cause), re.MULTILINE)
-    where = f" on {host[1]}" if host else ""
-    return ComputeError(f"rank {rank}{where}: ended abnormally ({type(cause).__name__}): {lines[-1]}")
+    return ComputeError(f"rank {rank}{_host(str(cause))}: ended abnormally ({type(cause).__name__}): {lines[-1]}")
+
+
+def _early(text: str) -> ComputeError:
+    """Say what ended a group before Ray Train knew that all of its ranks ran; it then does not know which rank it was."""
+    if "actor died" in text:
+        return ComputeError(f"a rank{_host(text)}: ended abnormally before all ran: {text.strip().splitlines()[-1]}")
+    return ComputeError(f"the ranks did not start: {tail(text)}")
+
+
+def _host(text: str) -> str:
+    host = re.search(r"^\s*ip: (\S+)$", text, re.MULTILINE)
+    return f" on {host[1]}" if host else ""
 
 
 def tail(text: str) -> str:

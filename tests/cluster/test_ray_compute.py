@@ -1,12 +1,13 @@
 import errno
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
-from cluster.gang import by_blame
+from cluster.gang import _early, by_blame
 from cluster.ray_compute import RayCompute, room
 from pipeline.core.compute import Piece, in_turn
 from pipeline.core.errors import ComputeError, DataError
@@ -172,6 +173,12 @@ def test_the_end_of_a_rank_is_told_with_its_host_and_in_one_line() -> None:
     assert str(error) == "rank 3 on 10.77.0.2: ended abnormally (RuntimeError): Its node has died: no heartbeats."
 
 
+def test_the_end_of_a_rank_before_all_ran_is_told_in_one_line() -> None:
+    text = "Training failed due to controller error:\nThe actor died.\n\tpid: 7\n\tip: 10.77.0.2\nWorker exit type: OOM."
+    assert str(_early(text)) == "a rank on 10.77.0.2: ended abnormally before all ran: Worker exit type: OOM."
+    assert str(_early("Training failed:\nno room")) == "the ranks did not start: Training failed:\nno room"
+
+
 @pytest.mark.slow
 def test_ranks_add_up_their_numbers(compute: RayCompute, tmp_path: Path) -> None:
     watched: list[int] = []
@@ -211,7 +218,7 @@ def test_a_killed_rank_is_started_again_with_its_group(
     compute.gang(ENTRY, order_of(tmp_path, "killed once"), lambda: None)
     assert json.loads((tmp_path / "0.json").read_text())["total"] == 3
     assert attempts(tmp_path) == 4
-    assert "attempt 1 of 2: rank " in caplog.text
+    assert re.search(r"attempt 1 of 2: (rank \d|a rank) .*ended abnormally", caplog.text)
 
 
 @pytest.mark.slow
