@@ -59,6 +59,16 @@ class Run(Section):
     """An MLflow server; none keeps the record in a SQLite file in the store."""
     country: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "USA"
     """Whose electricity is used, as an ISO 3166 code of three letters: emissions depend on it."""
+    grid_g_per_kwh: Positive | None = None
+    """The carbon intensity of the electricity used, in g CO2e a kWh; the country's yearly mean unless given."""
+    carbon_budget_kg: Positive | None = None
+    """What a run and all that it was made from may emit; pretraining makes a checkpoint and pauses before more."""
+    max_concurrent_pretrains: Count = 1
+    """How many stages with ranks run at once in this store; others wait for their turn."""
+    operator: str | None = None
+    """Who runs this, for the manifests; nobody is named unless given."""
+    fault: Annotated[str, Field(pattern=r"^(|[a-z0-9-]+:\d+)$")] = ""
+    """A test aid: `pretrain:20` fails the stage once, after 20 of its steps or pieces; a retry goes through."""
 
     def training(self) -> dict[str, Any]:
         """Give the settings that a rank needs; see `pipeline.training.order.Running`."""
