@@ -41,12 +41,13 @@ def record(
     for name, one in estimates.items():
         cost = {"duration_s": one.seconds, "energy_kwh": one.energy_kwh, "emissions_kg": one.emissions_kg}
         recorder.expect(name, cost)
+    expected: tuple[type[Exception], ...] = (*trouble(), PretraceError)
     for part in (_show, _reach, _register) if outcomes else ():
         try:
             part(recorder, store, outcomes)
-        except (*trouble(), PretraceError) as error:
+        except expected as error:
             LOG.warning("not recorded, the next run does it: %s", reason_of(error))
-        except Exception:  # noqa: BLE001 - what was made is made; a page that cannot be drawn takes nothing from it
+        except Exception:  # what was made is made; a page that cannot be drawn takes nothing from it
             LOG.exception("not recorded, by a mistake of this program")
 
 

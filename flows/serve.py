@@ -17,6 +17,7 @@ from rich.table import Table
 from cluster.services import HOST, Asked, Keeper, Kept, Service, answers_at, end_left, require_port
 from flows.databases import Databases
 from flows.progress import console
+from flows.quiet_page import silence
 from flows.running import QUIET
 from pipeline.core.errors import StoreError
 from pipeline.core.files import read_json
@@ -59,7 +60,19 @@ class Place:
     @property
     def mlflow_page(self) -> str:
         """The page of MLflow, which opens in another mode without being told."""
-        return f"{self.mlflow}/?workflowType=machine_learning"
+        return f"{self.mlflow}/#/experiments?workflowType=machine_learning"
+
+    @property
+    def page(self) -> Path:
+        """The files of Prefect's page, which its server copies there."""
+        return self.root / "prefect" / "page"
+
+    def shows_prefect(self) -> bool:
+        """Tell whether Prefect answers; its page then calls nobody outside."""
+        answering = answers_at(f"{self.prefect}/api/health")()
+        if answering:
+            silence(self.page)
+        return answering
 
     @property
     def ready(self) -> Path:
@@ -125,7 +138,7 @@ def _services(place: Place, databases: Databases) -> list[Service]:
             command=prefect,
             env={**env, **databases.prefect},
             log=place.log("prefect"),
-            answers=answers_at(f"{place.prefect}/api/health"),
+            answers=place.shows_prefect,
             where=place.prefect,
         ),
         Service(
@@ -154,6 +167,7 @@ def _environment(place: Place) -> dict[str, str]:
     own = {
         "PREFECT_HOME": str(place.root / "prefect"),
         "PREFECT_API_URL": f"{place.prefect}/api",
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(place.page),
         "MLFLOW_TRACKING_URI": place.mlflow,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # fourteen processes and 30 s of start for what we do not use
         STORE: str(place.root),

@@ -148,9 +148,10 @@ def _retry(room: Room, page: "Page", pictures: Path, run_id: str) -> None:
     page.screenshot(path=pictures / "room-2-failed.png")
     page.locator("main button[aria-haspopup=menu]").first.click()
     page.get_by_role("menuitem", name="Retry").click()
-    page.get_by_role("dialog").wait_for()
+    dialog = page.locator("[role=dialog], [role=alertdialog]")
+    dialog.wait_for()
     page.screenshot(path=pictures / "room-3-retry.png")
-    page.get_by_role("dialog").get_by_role("button", name="Retry").click()
+    dialog.get_by_role("button", name="Retry").click()
     page.get_by_text(re.compile("Awaiting ?Retry|Retrying|Running|Pending|Scheduled")).first.wait_for()
 
 
@@ -170,8 +171,16 @@ def _see_what_was_made(room: Room, page: "Page", pictures: Path, run_id: str) ->
 
 
 def _see_the_record(room: Room, page: "Page", pictures: Path) -> None:
-    """Find the parent run, a stage below it, its energy, and the lineage page."""
-    page.goto(f"{room.mlflow}/?workflowType=machine_learning#/experiments")
-    page.get_by_role("link", name="page", exact=True).first.click()
-    page.get_by_role("link", name="page").first.wait_for()
+    """Find the parent run and the stages below it, what they cost, and the page of the lineage."""
+    page.goto(f"{room.mlflow}/#/experiments/1/runs?viewStateShareKey=pretrace&workflowType=machine_learning")
+    page.get_by_text("energy_kwh").first.wait_for()
+    page.locator("a[href*='/runs/']").first.wait_for()
     page.screenshot(path=pictures / "room-6-runs.png")
+    page.locator("a[href*='/runs/']").first.click()  # the newest one
+    page.get_by_text("energy_kwh_total").first.wait_for()
+    page.locator("a[href*='/runs/']").nth(len(STEPS) - 1).wait_for()  # what it made and found made
+    page.screenshot(path=pictures / "room-7-parent.png", full_page=True)
+    page.get_by_role("tab", name="Artifacts").first.click()
+    page.get_by_text("lineage.html").first.click()
+    page.frame_locator("iframe").get_by_role("heading", name="What it was made of").wait_for()
+    page.screenshot(path=pictures / "room-8-lineage.png")
