@@ -108,9 +108,9 @@ def name_of_run() -> str:
 
 FIELDS = """
 Args:
+    base: A file of settings in configs/. What is left at its default in the form is taken from it.
     recipe: What is made. Everything here names the artifacts.
     run: How and where; nothing here changes what is made.
-    base: A file of settings in configs/. What is left at its default in the form is taken from it.
 """
 
 
@@ -121,25 +121,25 @@ def _offered(make: Callable[P, R]) -> Form[P, R]:
 
 
 @_offered
-def pretraining(recipe: Recipe = RECIPE, run: Run = RUN, base: Base = "") -> Ended:
+def pretraining(base: Base = "", recipe: Recipe = RECIPE, run: Run = RUN) -> Ended:
     """Make everything that is missing: corpus, tokenizer, examples, the pretrained model, its fine-tuned tasks."""
     return _make(recipe, run)
 
 
 @_offered
-def data(recipe: Recipe = RECIPE, run: Run = RUN, base: Base = "") -> Ended:
+def data(base: Base = "", recipe: Recipe = RECIPE, run: Run = RUN) -> Ended:
     """Make what the model is trained on: the corpus, the tokenizer and the examples."""
     return _make(recipe, run, until="examples")
 
 
 @_offered
-def pretrain(recipe: Recipe = RECIPE, run: Run = RUN, base: Base = "") -> Ended:
+def pretrain(base: Base = "", recipe: Recipe = RECIPE, run: Run = RUN) -> Ended:
     """Make the pretrained model, and first what it is trained on if that is missing."""
     return _make(recipe, run, until="pretrain")
 
 
 @_offered
-def finetune(recipe: Recipe = RECIPE, run: Run = RUN, base: Base = "") -> Ended:
+def finetune(base: Base = "", recipe: Recipe = RECIPE, run: Run = RUN) -> Ended:
     """Fine-tune the pretrained model on every task of the recipe, and make first what is missing."""
     return _make(recipe, run, until="finetune")
 

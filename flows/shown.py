@@ -69,7 +69,7 @@ class Shown:
         uri, run_id = without_passwords(known["uri"]), known["run_id"]
         page = f"[{name} in MLflow]({uri}/#/experiments/{self.experiment_id}/runs/{run_id})"
         place = f"run `{run_id}` in `{uri}`; `mlflow ui --backend-store-uri {uri}` shows it"
-        self._show(name, "record", "markdown", page if uri.startswith("http") else place)
+        self._show(name, "record", "markdown", page if uri.startswith("http") else place, "where it is recorded")
 
     def ended(self, outcome: Outcome) -> None:
         """Show what an artifact holds, what it cost, and where it was recorded."""
