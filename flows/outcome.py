@@ -33,7 +33,7 @@ def table_of(outcomes: Sequence[Outcome], country: str, estimates: Mapping[str, 
     for name in ("time", f"energy ({method})" if method else "energy", f"CO2 ({country})"):
         for column in (name, "plan") if planned else (name,):
             table.add_column(column, justify="right")
-    table.add_column("artifact")
+    table.add_column("artifact", no_wrap=True)  # it is copied from here
     for outcome in outcomes:
         table.add_row(
             outcome.name,

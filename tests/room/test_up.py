@@ -36,14 +36,16 @@ PATIENCE_SECONDS = 300
 POLL_SECONDS = 0.1
 STEPS = 400
 FAULT = 20
+EVERY_SECONDS = 30
+SCHEDULED_SECONDS = 120
 FINAL = ("Completed", "Failed", "Crashed", "Cancelled")
 DATA = ("corpus", "tokenizer", "examples-64")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
-def until(true: Callable[[], Any]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
+def until(true: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> None:
+    end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(POLL_SECONDS)
@@ -307,9 +309,7 @@ def dumps(project: Project, tmp_path: Path) -> Dumps:
     return dumps
 
 
-def test_an_event_starts_a_run_and_a_schedule_repeats_it_for_a_new_dump(
-    room: Room, dumps: Dumps, project: Project
-) -> None:
+def test_an_event_starts_a_run(room: Room, dumps: Dumps) -> None:
     deployment = room.call("/deployments/name/data/data")["id"]
     action = {"type": "run-deployment", "source": "selected", "deployment_id": deployment}
     trigger = {"type": "event", "posture": "Reactive", "expect": ["pretrace.dump"], "threshold": 1, "within": 0}
@@ -330,12 +330,25 @@ def test_an_event_starts_a_run_and_a_schedule_repeats_it_for_a_new_dump(
 
     until(emitted_and_started)
     assert {room.ended(run)[0] for run in started()} == {"Completed"}
-    first, made = set(started()), pieces(room.store)
+
+
+SCHEDULER = "Prefect 3.8.8's scheduler fails with SQLAlchemy 2.1: can't evaluate bulk DML statement"
+
+
+@pytest.mark.xfail(reason=SCHEDULER, strict=True)
+def test_a_schedule_repeats_a_run_for_a_new_dump(room: Room, dumps: Dumps, project: Project) -> None:
+    deployment = room.call("/deployments/name/data/data")["id"]
+    assert room.ended(room.start("data", dumps.parameters))[0] == "Completed"
+    made = pieces(room.store)
     dumps.add(project.folder / "texts" / "1.txt")
-    schedule = {"interval": 86_400, "anchor_date": now()}
+    schedule = {"interval": EVERY_SECONDS, "anchor_date": now()}
     room.call(f"/deployments/{deployment}/schedules", [{"schedule": schedule, "parameters": dumps.parameters}])
-    until(lambda: any(room.state(run)[0] in FINAL for run in started() if run not in first))
-    again = next(run for run in started() if run not in first and room.state(run)[0] in FINAL)
+
+    def repeated() -> list[Any]:
+        return [run for run in room.call("/flow_runs/filter", {}) if run["auto_scheduled"]]
+
+    until(lambda: any(run["state"]["name"] in FINAL for run in repeated()), SCHEDULED_SECONDS)
+    again = next(str(run["id"]) for run in repeated() if run["state"]["name"] in FINAL)
     assert room.state(again)[0] == "Completed"
     assert room.tasks(again)["corpus"] == {"Completed"}
     now_there = pieces(room.store)
