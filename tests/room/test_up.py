@@ -332,10 +332,6 @@ def test_an_event_starts_a_run(room: Room, dumps: Dumps) -> None:
     assert {room.ended(run)[0] for run in started()} == {"Completed"}
 
 
-SCHEDULER = "Prefect 3.8.8's scheduler fails with SQLAlchemy 2.1: can't evaluate bulk DML statement"
-
-
-@pytest.mark.xfail(reason=SCHEDULER, strict=True)
 def test_a_schedule_repeats_a_run_for_a_new_dump(room: Room, dumps: Dumps, project: Project) -> None:
     deployment = room.call("/deployments/name/data/data")["id"]
     assert room.ended(room.start("data", dumps.parameters))[0] == "Completed"
