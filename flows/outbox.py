@@ -93,7 +93,7 @@ class Outbox:
                 card = self._cards.pop(place)
             try:
                 self._send_card(client, place, card)
-            except Exception:
+            except Exception:  # whatever it is goes on up; the card is sent the next time
                 with self._lock:
                     self._cards.setdefault(place, card)
                 raise

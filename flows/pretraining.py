@@ -128,7 +128,7 @@ def _make_all(steps: Sequence[Step], session: Session, estimates: Mapping[str, E
             outcomes.append(_outcome(states[step.key]))
         status = "FINISHED"
         return outcomes
-    except BaseException as error:
+    except BaseException as error:  # goes on up; signals end a run as well, and the record says which it was
         status = "KILLED" if isinstance(error, ENDS) else "FAILED"
         raise
     finally:

@@ -135,7 +135,7 @@ class MlflowRecorder:
         try:
             yield track
             status = "FINISHED"
-        except BaseException as error:
+        except BaseException as error:  # goes on up; signals end a stage as well, and the record says which it was
             status = status_of(error)
             raise
         finally:
