@@ -163,6 +163,21 @@ def fill(key: str, text: str, top: int, root: str) -> None:
         click.echo("  ".join(f"{answer.piece} {answer.probability:.1%}" for answer in answers))
 
 
+@pretrace.command()
+@click.argument("key")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), default="features.parquet", show_default=True)
+@click.option("--token-layers", default=0, metavar="N", help="Also the activations of the last N layers of each token.")
+@store_option
+def embed(key: str, file: Path, out: Path, token_layers: int, root: str) -> None:
+    """Write what the model KEY makes of each line of FILE: a vector of the sentence, and one of each layer."""
+    from flows.embedding import embed_file
+
+    store = _store(root)
+    rows = embed_file(store, store.get(key), file, out, token_layers)
+    click.echo(f"{out}: {rows} rows")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; a mistake a user can mend is one sentence and an exit code."""
     try:

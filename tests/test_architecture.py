@@ -26,7 +26,7 @@ DOORS = {
 LEVELS = (
     ("flows",),
     ("cluster",),
-    ("pipeline.plan", "pipeline.trace"),
+    ("pipeline.plan", "pipeline.starts", "pipeline.trace"),
     ("pipeline.stages", "pipeline.outside"),
     ("pipeline.config", "pipeline.running", "pipeline.agreement"),
     (
