@@ -7,6 +7,7 @@ tried again by the driver (Ray Train's own FailureConfig would repeat both).
 
 import errno
 import importlib
+import logging
 import os
 import re
 import shutil
@@ -17,9 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from cluster.logs import journal
 from cluster.turn import leave_with_turn
-from pipeline.core.errors import ComputeError, PretraceError
+from pipeline.core.errors import ComputeError, Interrupted, PretraceError
 
+LOG = logging.getLogger("pretrace.cluster")
 TAIL_LINES = 12
 HANG_SECONDS = 600.0  # a rank that answers nothing for so long is dead; Ray Train's default
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
@@ -109,13 +112,21 @@ def run_rank(config: dict[str, str]) -> None:
     """Call the entry; Ray Train calls this on every rank with the environment that torchrun would give."""
     module, _, name = config["entry"].partition(":")
     order = Path(config["order"])
+    rank = os.environ["RANK"]
+    journal(f"rank {rank}", logging.INFO if rank == "0" else logging.WARNING)
     leave_with_turn(order, config["gang"])
+    LOG.info("started as one of %s, process %d", os.environ["WORLD_SIZE"], os.getpid())
     try:
         getattr(importlib.import_module(module), name)(order)
+        LOG.info("ended well")
+    except Interrupted as end:
+        LOG.info("ended: %s", end)
+        raise
     except Exception as error:
+        LOG.exception("failed")
         if is_final(error):
             raise
-        raise ComputeError(f"rank {os.environ['RANK']}: {tail(traceback.format_exc())}") from None
+        raise ComputeError(f"rank {rank}: {tail(traceback.format_exc())}") from None
 
 
 def is_final(error: Exception) -> bool:

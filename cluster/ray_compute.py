@@ -21,6 +21,7 @@ from typing import Any, Self, TypeVar
 from cluster.embedded import ROOT, Embedded, gang_prefix
 from cluster.gang import Group, Leader, end_group, is_final, tail
 from cluster.join import join
+from cluster.logs import Listener, journal
 from cluster.turn import give_turn
 from pipeline.core.compute import NOTE, MakePiece, Piece, make_piece
 from pipeline.core.errors import ComputeError, PretraceError
@@ -78,6 +79,7 @@ class RayCompute:
         self._lock = threading.Lock()
         self._embedded: Embedded | None = None
         self._connected = False
+        self._listener = Listener(self._state / f"{gang_prefix(os.getpid())}logs-{uuid.uuid4().hex[:8]}")
 
     def __enter__(self) -> Self:
         return self
@@ -95,6 +97,7 @@ class RayCompute:
 
                 ray.shutdown()
             self._embedded, self._connected = None, False
+            self._listener.end()
 
     def map(
         self, fn: MakePiece[T], items: Sequence[T], folders: Sequence[Path], done: Callable[[int], None]
@@ -145,6 +148,7 @@ class RayCompute:
         try:
             while not ray.wait([running], timeout=WATCH_SECONDS)[0]:
                 self._note()
+                self._listener.listen()
                 watch()
                 if room(ray, group) < ranks:
                     return [ComputeError(f"a host was lost: there is no more room for {_ranks(ranks)}")]
@@ -154,6 +158,7 @@ class RayCompute:
             return [_meaning(error, "the process that leads the ranks", "it ended abnormally")]
         finally:
             end_group(ray, leader, group)
+            self._listener.listen()
         return failures
 
     def _wait_for_room(self, watch: Callable[[], None]) -> int:
@@ -200,6 +205,7 @@ class RayCompute:
                 yield index, _result(ray, ready, f"{folders[index]}: {fn.__qualname__}")
         finally:
             _abandon(ray, list(running))
+            self._listener.listen()
 
     def _first(self, ray: Any, running: list[Any]) -> Any:
         """Wait until one of some tasks is over; without a host to run them, as long as for lost hosts.
@@ -209,6 +215,7 @@ class RayCompute:
         alone = replace(self._group, gpus_per_rank=0)
         empty: float | None = None
         while not (ready := ray.wait(running, num_returns=1, timeout=WATCH_SECONDS)[0]):
+            self._listener.listen()
             if room(ray, alone):
                 empty = None
             elif empty is None:
@@ -237,7 +244,7 @@ class RayCompute:
             raise ComputeError(
                 "run.ray_address: this process already uses a Ray; close that first, or use another process"
             )
-        env = {**_worker_env(), **self._group.env()}
+        env = {**_worker_env(), **self._group.env(), **self._listener.env()}
         if self._address is None:
             self._embedded = Embedded(max(self._workers, self._group.ranks), self._state, env)
         else:
@@ -252,6 +259,7 @@ def make_here(fn: MakePiece[T], item: T, folder: Path) -> tuple[Piece, str]:
     """Make a piece and say on which host; runs in a worker."""
     from cluster.network import own_address
 
+    journal(f"worker {os.getpid()}", logging.WARNING)
     return make_piece(fn, item, folder), own_address()
 
 

@@ -56,12 +56,32 @@ def run(config: tuple[str, ...], until: str | None) -> None:
 @pretrace.command(epilog=CONFIG_HELP)
 @settings
 def plan(config: tuple[str, ...]) -> None:
-    """Show what would run and what is there; runs nothing."""
+    """Show what would run and what is there, and estimate time, energy, CO2 and disk; runs nothing."""
     from flows.showing import show_plan
 
     tree = _load(config)
     store = _store(tree.run.store)
-    show_plan(_steps(tree, store), store)
+    show_plan(_steps(tree, store), store, tree.run)
+
+
+@pretrace.command()
+@store_option
+@click.option("--port-base", default=4200, show_default=True, help="Prefect's port; MLflow takes the next one.")
+@click.option(
+    "--postgres",
+    metavar="URL",
+    envvar="PRETRACE_POSTGRES",
+    help="A database for both servers, postgresql://USER:PASSWORD@HOST/NAME, or PRETRACE_POSTGRES; else files in the store.",
+)
+def up(root: str, port_base: int, postgres: str | None) -> None:
+    """Open the control room: Prefect's page, MLflow's page and a worker, until Ctrl-C or SIGTERM.
+
+    Start, watch, cancel and retry runs on Prefect's page; docs/control-room.md says how. Whoever can reach these pages
+    can run what the deployments run; they listen on this machine only.
+    """
+    from flows.serve import up as open_room
+
+    open_room(Path(root), port_base, postgres)
 
 
 @pretrace.command()
@@ -96,23 +116,52 @@ def why(label: str, config: tuple[str, ...]) -> None:
 @pretrace.command()
 @click.argument("key")
 @click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--license", "license_id", metavar="ID", help="The licence you give it, as the model card names it: apache-2.0."
+)
 @store_option
-def export(key: str, folder: Path, root: str) -> None:
-    """Write the model KEY as a Hugging Face folder: weights, config and tokenizer."""
+def export(key: str, folder: Path, license_id: str | None, root: str) -> None:
+    """Write the model KEY as a Hugging Face folder: weights, config, tokenizer, and what there is to tell of it.
+
+    README.md is its model card, TRAINING_DATA.md a summary of what it was trained on; both are written from the manifests
+    of its lineage, and `pretrace audit FOLDER` proves them with the rest.
+    """
     from flows.export import export_model
 
     store = _store(root)
-    names = export_model(store, store.get(key), folder)
+    names = export_model(store, store.get(key), folder, license_id)
     click.echo(f"{folder}: {', '.join(names)}")
     click.echo(f"load it with transformers.AutoModel.from_pretrained({str(folder)!r})")
 
 
 @pretrace.command()
+@click.argument("key")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@store_option
+def lineage(key: str, file: Path, root: str) -> None:
+    """Write the lineage of the artifact KEY as one HTML page: the graph, curves, sources and costs.
+
+    The page holds all that it shows and loads nothing; a browser opens it from wherever it lies. The record in MLflow
+    has it as `lineage.html` on every parent run.
+    """
+    from flows.page import write_page
+
+    store = _store(root)
+    write_page(store, store.get(key), file)
+    click.echo(f"{file}: open it in a browser")
+
+
+@pretrace.command()
 @click.argument("what")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@click.option(
+    "--tracking-uri",
+    envvar="MLFLOW_TRACKING_URI",
+    help="Where models:/NAME is registered; MLFLOW_TRACKING_URI, else the record in the store.",
+)
 @store_option
-def audit(what: str, as_json: bool, root: str) -> None:
-    """Prove what the artifact or exported folder WHAT was made of.
+def audit(what: str, as_json: bool, tracking_uri: str | None, root: str) -> None:
+    """Prove what the artifact, exported folder or registered model WHAT was made of.
 
     Every file of it and of all that it was made from is hashed again, down to the files from outside, and every
     manifest is checked. What is missing, changed or extra is named. Exit code 0 when all is proved, 4 otherwise.
@@ -120,10 +169,11 @@ def audit(what: str, as_json: bool, root: str) -> None:
     \b
       pretrace audit 968d2dc1321c          an artifact, by its key or the beginning of it
       pretrace audit my-bert               a folder that `pretrace export` wrote
+      pretrace audit models:/tiny@candidate    a model registered in MLflow; models:/tiny/3 for its version 3
     """
     from flows.auditing import audit_and_tell
 
-    audit_and_tell(_store(root), what, as_json=as_json)
+    audit_and_tell(_store(root), what, as_json=as_json, tracking_uri=tracking_uri)
 
 
 @pretrace.command()
@@ -176,6 +226,20 @@ def embed(key: str, file: Path, out: Path, token_layers: int, root: str) -> None
     store = _store(root)
     rows = embed_file(store, store.get(key), file, out, token_layers)
     click.echo(f"{out}: {rows} rows")
+
+
+@pretrace.command()
+@store_option
+def gc(root: str) -> None:
+    """Free the disk of finished pieces that no artifact holds.
+
+    Pieces are what stages are put together from; those of a run that was interrupted are among them, and the next
+    run makes them again. Refused while anything is being made in the store.
+    """
+    from flows.clearing import clear
+    from flows.showing import size
+
+    click.echo(f"freed {size(clear(_store(root)))} of pieces that no artifact holds")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

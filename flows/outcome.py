@@ -6,11 +6,12 @@ from typing import Any, Literal, cast
 
 from rich.table import Table
 
+from flows.units import energy, mass
+from pipeline.core.energy import certainty
 from pipeline.core.store import Artifact
 from pipeline.core.tracking import without_passwords
+from pipeline.estimate import Estimate
 from pipeline.running import Run
-
-GRAMS = 1000.0
 
 
 @dataclass(frozen=True)
@@ -22,25 +23,54 @@ class Outcome:
     made: bool
 
 
-def table_of(outcomes: Sequence[Outcome], country: str) -> Table:
-    """Lay out what was made, what it cost now, and what it cost when it was made."""
-    table = Table(title="artifacts", title_justify="left", box=None, pad_edge=False)
-    for name in ("stage", "", "time", "energy", f"CO2 ({country})", "artifact"):
-        table.add_column(name, justify="right" if name in ("time", "energy") or name.startswith("CO2") else "left")
+def table_of(outcomes: Sequence[Outcome], country: str, estimates: Mapping[str, Estimate] | None = None) -> Table:
+    """Lay out what was made, what it cost when it was made, and beside it what had been estimated."""
+    planned = estimates or {}
+    method = _method(outcomes)
+    table = Table(title="artifacts", title_justify="left", box=None, pad_edge=False, caption_justify="left")
+    table.add_column("stage")
+    table.add_column("")
+    for name in ("time", f"energy ({method})" if method else "energy", f"CO2 ({country})"):
+        for column in (name, "plan") if planned else (name,):
+            table.add_column(column, justify="right")
+    table.add_column("artifact")
     for outcome in outcomes:
-        made = outcome.artifact.manifest["made"]
-        cost = (
-            duration(made["duration_s"]),
-            f"{made['energy_kwh'] * GRAMS:.2f} Wh",
-            f"{made['emissions_kg'] * GRAMS:.2f} g",
-        )
         table.add_row(
             outcome.name,
             "made" if outcome.made else "cached",
-            *cost,
+            *_costs(outcome, planned, marked=not method),
             f"{outcome.artifact.label}/{outcome.artifact.key}",
         )
+    table.caption = "\n".join(_sources(outcomes)) or None
     return table
+
+
+def _costs(outcome: Outcome, planned: Mapping[str, Estimate], *, marked: bool) -> list[str]:
+    made = outcome.artifact.manifest["made"]
+    spent = [duration(made["duration_s"]), energy(made["energy_kwh"]), mass(made["emissions_kg"])]
+    if marked and (how := certainty(made)) != "measured":
+        spent[1] += f" {how}"
+    if not planned:
+        return spent
+    plan = planned.get(outcome.name)
+    told = [duration(plan.seconds), energy(plan.energy_kwh), mass(plan.emissions_kg)] if plan else [""] * 3
+    return [cell for pair in zip(spent, told, strict=True) for cell in pair]
+
+
+def _method(outcomes: Sequence[Outcome]) -> str:
+    """Say once how far to trust the energy of all rows, where it is the same for all and they are not measured."""
+    found = {certainty(outcome.artifact.manifest["made"]) for outcome in outcomes}
+    return found.pop() if len(found) == 1 and found != {"measured"} else ""
+
+
+def _sources(outcomes: Sequence[Outcome]) -> list[str]:
+    """Name how energy was found and what electricity is taken to emit, each way once."""
+    lines = []
+    for made in (outcome.artifact.manifest["made"] for outcome in outcomes):
+        if "energy_method" in made:
+            lines.append(f"energy: {made['energy_method']}")
+            lines.append(f"CO2: {made['grid_g_per_kwh']:g} g/kWh, {made['country']} ({made['grid_source']})")
+    return list(dict.fromkeys(lines))
 
 
 def funnel_of(facts: Mapping[str, Any]) -> Table:

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from rich.console import Console
 
@@ -12,12 +13,13 @@ from flows.outcome import Outcome, findings, funnel_of, next_commands, table_of
 from flows.planning import plan_in
 from flows.progress import console, shown
 from flows.server import URL, away, start
-from flows.stopping import Stopping
+from flows.stopping import ended_by_signals
 from pipeline.config import PipelineConfig
 from pipeline.core.errors import Interrupted, StoreError
 from pipeline.core.stage import Step
-from pipeline.core.store import WORK, Store
+from pipeline.core.store import Store
 from pipeline.core.tracking import without_passwords
+from pipeline.estimate import estimate
 
 SERVER_BYTES = 32_000_000
 """What Prefect's database grows to in its first minutes, several times over; it hangs where it cannot be written."""
@@ -39,11 +41,12 @@ def run_config(config: PipelineConfig, until: str | None) -> None:
     out = console()
     store = Store(Path(config.run.store).absolute()).open()
     steps = plan_in(store, config.recipe, until)
-    outcomes = _hits(steps, store) or _run(config, until, steps, store, out)
+    estimates = estimate(steps, store, config.run)
+    outcomes = _hits(steps, store) or _run(config, until, store, out)
     for outcome in outcomes:
         if outcome.made and outcome.artifact.label == "corpus":
             out.print(funnel_of(outcome.artifact.manifest["facts"]))
-    out.print(table_of(outcomes, config.run.country))
+    out.print(table_of(outcomes, config.run.country, estimates))
     for line in findings(outcomes):
         out.print(line, highlight=False, soft_wrap=True)
     out.print("next:")
@@ -71,7 +74,7 @@ def _hits(steps: Sequence[Step], store: Store) -> list[Outcome]:
     return found if len(found) == len(steps) else []
 
 
-def _run(config: PipelineConfig, until: str | None, steps: Sequence[Step], store: Store, out: Console) -> list[Outcome]:
+def _run(config: PipelineConfig, until: str | None, store: Store, out: Console) -> list[Outcome]:
     """Run the flow.
 
     Raises: Interrupted if a signal ended it; ConfigError if Prefect's server is not there.
@@ -85,17 +88,16 @@ def _run(config: PipelineConfig, until: str | None, steps: Sequence[Step], store
     from httpx import HTTPError
     from prefect.exceptions import TerminationSignal
 
-    from flows.pretraining import PROGRESS, TRACKING_URI, pretraining
+    from flows.pretraining import GO_ON, PROGRESS, TRACKING_URI, pretraining
 
-    work = {step.name: store.folder(step) / WORK for step in steps}
-    with shown(out) as progress, Stopping(progress, work.__getitem__) as stopping:
-        tokens = PROGRESS.set(stopping), TRACKING_URI.set(config.run.tracking_uri)
+    with shown(out) as progress, ended_by_signals():
+        tokens = PROGRESS.set(progress), TRACKING_URI.set(config.run.tracking_uri)
         try:
             start()
             named = pretraining.with_options(flow_run_name=literally(config.recipe.name))
-            return named(to_be_stored(config), until)
+            return cast(list[Outcome], named(to_be_stored(config), until))  # a state that is not Completed is raised
         except (KeyboardInterrupt, SystemExit, TerminationSignal) as end:  # by whose handler was there
-            raise Interrupted("interrupted; run the same command again to go on") from end
+            raise Interrupted(GO_ON) from end
         except HTTPError as error:
             raise away("went away, what is made is kept", error) from error
         finally:

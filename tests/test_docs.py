@@ -12,16 +12,16 @@ from flows.cli import pretrace
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DEMANDS = (ROOT / "docs" / "demands.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^pretrace (?!run  CONFIG|plan CONFIG|show \[|why  LABEL)(.*)$", README, re.MULTILINE)
+COMMANDS = re.findall(r"^pretrace (?!run  CONFIG|plan CONFIG|show \[|gc  |up  |why  LABEL)(.*)$", README, re.MULTILINE)
 SYNOPSES = re.findall(r"^pretrace (\w+) +(.*?)  +\S", README, re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if "KEY" not in command])
 def test_every_command_of_the_readme_parses(command: str) -> None:
-    name, *arguments = shlex.split(command)
+    name, *arguments = shlex.split(command, comments=True)
     found = pretrace.commands[name]
     context = found.make_context(name, arguments)
-    for part in context.params["config"]:
+    for part in context.params.get("config", ()):
         assert "=" in part or (ROOT / part).is_file()
 
 

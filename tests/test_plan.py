@@ -129,6 +129,11 @@ ELSEWHERE = {
     "rank_wait_minutes": 1.0,
     "tracking_uri": "http://head:5000",
     "country": "FRA",
+    "grid_g_per_kwh": 56.0,
+    "carbon_budget_kg": 1.0,
+    "max_concurrent_pretrains": 2,
+    "operator": "somebody",
+    "fault": "pretrain:20",
 }
 
 

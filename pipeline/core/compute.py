@@ -9,11 +9,12 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from pipeline.core.energy import measured
 from pipeline.core.errors import StoreError
 from pipeline.core.files import read_json, sha256_of, sync_folder, write_json
 from pipeline.core.fingerprint import key_of
@@ -56,12 +57,16 @@ class Compute(Protocol):
 
 @dataclass(frozen=True)
 class StageCompute:
-    """The compute that a stage sees: maps are remembered under the stage's name and version."""
+    """The compute that a stage sees: maps are remembered under the stage's name and version, gangs wait their turn."""
 
     place: Compute
     pieces: Path
     scope: Mapping[str, Any]
     report: Callable[[float, float, str, str], None]
+    turn: Callable[[Callable[[str], None]], AbstractContextManager[None]] = lambda _: nullcontext()
+    """Waits until ranks may run, and holds their place; tells meanwhile who has it."""
+    attempts: Path | None = None
+    """Where hosts note what they spend on items; the driver's own is measured anyway."""
 
     def map(self, fn: MakePiece[T], items: Sequence[T], *, key: Callable[[T], Any], what: str) -> list[Piece]:
         """Make every item, or find it made; results in item order.
@@ -72,11 +77,13 @@ class StageCompute:
         name = f"{fn.__module__}:{fn.__qualname__}"
         keys = [key_of({**self.scope, "function": name, "item": key(item)}) for item in items]
         folders = [self.pieces / piece for piece in keys]
+        fn = fn if self.attempts is None else measured(fn, self.attempts)
         return self.place.map(fn, items, folders, lambda done: self.report(done, len(items), what, ""))
 
     def gang(self, entry: str, order: Path, watch: Callable[[], None]) -> None:
-        """Run ranks; see `Compute.gang`."""
-        self.place.gang(entry, order, watch)
+        """Run ranks when it is their turn; see `Compute.gang`."""
+        with self.turn(lambda who: self.report(0, 1, "turns", f"waiting for a turn of {who}")):
+            self.place.gang(entry, order, watch)
 
 
 def make_piece(fn: MakePiece[T], item: T, folder: Path) -> Piece:

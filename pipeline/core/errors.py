@@ -49,3 +49,9 @@ class Interrupted(PretraceError):  # noqa: N818 - asked for, and nothing is wron
     """Somebody asked for an end; the same command goes on from here."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: schedulers take it for "start me again"
+
+
+class BudgetReached(PretraceError):  # noqa: N818 - asked for, and nothing is wrong
+    """What a run may emit is used up; the same command with a higher `run.carbon_budget_kg` goes on from here."""
+
+    exit_code = 75

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.files import SourceFile
+from pipeline.core.hardware import accelerator
 from pipeline.core.store import Artifact, Store
 from pipeline.core.tracking import without_passwords
 
@@ -30,7 +31,7 @@ def ancestors(artifact: Artifact, store: Store) -> list[Artifact]:
     return list(found.values())
 
 
-def inherited(cost: Mapping[str, float], inputs: Iterable[Artifact], store: Store) -> dict[str, float]:
+def inherited(cost: Mapping[str, Any], inputs: Iterable[Artifact], store: Store) -> dict[str, float]:
     """Sum what an artifact cost with all that it was made from, each artifact once: `energy_kwh_total`, ..."""
     upstream = {old.key: old for direct in inputs for old in ancestors(direct, store)}
     return {
@@ -39,8 +40,16 @@ def inherited(cost: Mapping[str, float], inputs: Iterable[Artifact], store: Stor
     }
 
 
-def provenance(sources: Mapping[str, tuple[SourceFile, ...]]) -> dict[str, Any]:
-    """Say where, when and with what an artifact was made; nothing of it names the artifact."""
+def provenance(
+    sources: Mapping[str, tuple[SourceFile, ...]],
+    operator: str | None = None,
+    places: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Say where, when and with what an artifact was made; nothing of it names the artifact.
+
+    Nobody is named unless `operator` is given, and nothing of the environment is recorded. `places` says how many workers
+    and ranks there were, where they are known.
+    """
     return {
         "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "host": socket.gethostname(),
@@ -50,6 +59,9 @@ def provenance(sources: Mapping[str, tuple[SourceFile, ...]]) -> dict[str, Any]:
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "command": [sys.argv[0].rsplit("/", 1)[-1], *map(without_passwords, sys.argv[1:])],
         "sources": {role: [str(file.path) for file in files] for role, files in sources.items()},
+        "accelerator": accelerator(),
+        **({"operator": operator} if operator else {}),
+        **({"places": dict(places)} if places else {}),
     }
 
 

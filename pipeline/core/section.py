@@ -4,6 +4,7 @@ A field is *what* (it names the artifact) unless marked as a `Place`: where outs
 out of the recipe; the digests of the files found there are put in instead, so a moved file changes nothing.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -23,7 +24,13 @@ Place = Annotated[str, PLACE]
 class Section(BaseModel):
     """A part of the config tree; immutable, so that what was hashed is what is used."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        validate_default=True,
+        model_title_generator=lambda model: _title(model.__name__),
+    )
 
     def what(self) -> dict[str, Any]:
         """Give the plain data that name an artifact: every field but the places."""
@@ -47,6 +54,11 @@ class OneOf:
         if name not in self.registry:
             raise ValueError(f"is not one of {', '.join(self.registry)}")
         return name
+
+
+def _title(name: str) -> str:
+    """Write a section's name as the form shows it: NearDuplicatesConfig is `Near duplicates`."""
+    return re.sub(r"(?<=[a-z])([A-Z])", r" \1", name.removesuffix("Config")).capitalize()
 
 
 def _plain(value: Any) -> Any:

@@ -5,11 +5,14 @@ and inputs: a name for an artifact; building one runs nothing. `materialize` fin
 """
 
 import errno
+import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from pipeline.core.compute import Compute, Facts, StageCompute, sweep_drafts
 from pipeline.core.energy import Meter
@@ -19,8 +22,12 @@ from pipeline.core.fingerprint import key_of
 from pipeline.core.lineage import inherited, provenance
 from pipeline.core.progress import Progress
 from pipeline.core.section import Section
-from pipeline.core.store import WORK, Artifact, Store, contents_of
+from pipeline.core.store import STOP, WORK, Artifact, Store, contents_of
 from pipeline.core.tracking import Recorder, Track
+from pipeline.core.turns import LOOK_SECONDS, turn
+
+PLACES = ("workers", "ranks", "device")
+"""Settings of `run` that a manifest tells: how long it took depends on them."""
 
 
 @dataclass(frozen=True)
@@ -100,23 +107,59 @@ def materialize(
 ) -> tuple[Artifact, bool]:
     """Find the artifact of a step or make it; also says whether it was made now.
 
-    Raises: BusyError if another process is making it; whatever the stage raises, with the draft kept for the next attempt.
+    While another process makes it, wait: it is found when that one ends well, and made here when it does not.
+
+    Raises: whatever the stage raises, with the draft kept for the next attempt.
     """
-    found = store.find(step)
-    if found and found.settled:
-        return found, False
     try:
-        with store.making(step) as draft:
+        with ExitStack() as right:
+            come_to = _come_to(step, store, progress, right)
+            if isinstance(come_to, Artifact):
+                return come_to, False
             if found := store.find(step):  # made while we came for the lock, or by one who could not end the record
                 _settle(step, found, store, recorder)
                 return found, False
-            return _make(step, draft, store, compute, recorder, progress, run), True
-    except BusyError:
-        if found:  # its maker is ending the record at this moment
-            return found, False
-        raise
+            return _make(step, come_to, store, compute, recorder, progress, run), True
     except OSError as error:
         raise _named(error, store.root) from error
+
+
+def _come_to(step: Step, store: Store, progress: Progress, right: ExitStack) -> Artifact | Path:
+    """Find the artifact, or take the right to make it; where another process has that, wait for either."""
+    with _Waiting(step.name, progress) as waiting:
+        while True:
+            found = store.find(step)
+            if found and found.settled:
+                return found
+            try:
+                return right.enter_context(store.making(step))
+            except BusyError:
+                if found:  # its maker is ending the record at this moment
+                    return found
+            waiting.tell(f"waiting for {step.label}/{step.key}, which {store.maker(step)} makes")
+            time.sleep(LOOK_SECONDS)
+
+
+class _Waiting:
+    """Shows that a stage waits, once it does and until it need not."""
+
+    def __init__(self, name: str, progress: Progress) -> None:
+        self._name, self._progress = name, progress
+        self._shown = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._shown:
+            self._progress.finish(self._name)
+
+    def tell(self, note: str) -> None:
+        """Say what it waits for."""
+        if not self._shown:
+            self._progress.start(self._name)
+            self._shown = True
+        self._progress.update(self._name, 0, 1, "artifacts", note)
 
 
 def _settle(step: Step, artifact: Artifact, store: Store, recorder: Recorder) -> None:
@@ -137,12 +180,13 @@ def _inputs(step: Step, store: Store) -> dict[str, Artifact]:
 def _make(
     step: Step, draft: Path, store: Store, compute: Compute, recorder: Recorder, progress: Progress, run: Any
 ) -> Artifact:
-    pieces = store.root / "pieces" / step.label
+    name, pieces = f"{step.label}/{step.key}", store.root / "pieces" / step.label
     pieces.mkdir(parents=True, exist_ok=True)
     sweep_drafts(pieces)
     inputs = _inputs(step, store)
     show = partial(progress.update, step.name)
-    meter = Meter(draft / WORK / "attempts", run.country)
+    meter = Meter(draft / WORK / "attempts", run.country, run.grid_g_per_kwh)
+    (draft / WORK / STOP).unlink(missing_ok=True)  # an attempt before this one was asked to stop
     progress.start(step.name)
     try:
         with recorder.stage(step, inputs, draft / WORK) as track, meter:
@@ -156,6 +200,8 @@ def _make(
                     pieces,
                     {"stage": step.label, "version": step.stage.version},
                     show,
+                    partial(turn, store.root / "locks" / "ranks", run.max_concurrent_pretrains, name),
+                    draft / WORK / "attempts",
                 ),
                 run=run,
                 track=track,
@@ -165,7 +211,7 @@ def _make(
             meter.stop()
             cost = meter.total()
             made = {
-                **provenance(step.sources),
+                **provenance(step.sources, run.operator, {name: getattr(run, name) for name in PLACES}),
                 "inputs": {role: contents_of(artifact.manifest) for role, artifact in inputs.items()},
                 "tracking": track.where(),
                 **cost,

@@ -4,13 +4,12 @@ root/store.json                      which format this store has
 root/<label>/<key>/manifest.json     the commit point; without it the folder is a draft, kept for the next attempt
 root/<label>/<key>/.work/            a draft's scratch: checkpoints, journals, attempts; gone after commit
 root/locks/<label>-<key>             held by flock while an artifact is made, so that kill -9 frees it
+root/locks/ranks-<n>                 held while ranks run: `run.max_concurrent_pretrains` of them
 root/pieces/<stage>/<key>/           finished items of maps, shared by all artifacts
 """
 
-import fcntl
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,9 +21,12 @@ from pipeline.core.arrow import rows_of
 from pipeline.core.errors import BusyError, ConfigError, StoreError
 from pipeline.core.files import read_json, sha256_of, sync_folder, write_json
 from pipeline.core.fingerprint import differences
+from pipeline.core.turns import holder, take
 
 FORMAT = 1
 WORK = ".work"
+STOP = "stop"
+"""A file in a draft's scratch that asks its ranks for a checkpoint and an end."""
 Manifest = dict[str, Any]
 
 
@@ -162,14 +164,24 @@ class Store:
 
         Raises: BusyError if another process holds it.
         """
-        lock = self.root / "locks" / f"{step.label}-{step.key}"
+        lock = self._lock(step)
         lock.parent.mkdir(parents=True, exist_ok=True)
         with lock.open("a+", encoding="utf-8") as handle:
-            _take(handle.fileno(), lock, f"{step.label}/{step.key}")
-            lock.write_text(str(os.getpid()), encoding="utf-8")
+            if not take(handle):
+                raise BusyError(
+                    f"{step.label}/{step.key}: is being made by another process ({holder(lock)}); wait for it, or end "
+                    "it, and run again"
+                )
             draft = self.folder(step)
             (draft / WORK).mkdir(parents=True, exist_ok=True)
             yield draft
+
+    def maker(self, step: Named) -> str:
+        """Say who makes an artifact, or made it last: pid 17 on host h1."""
+        return holder(self._lock(step))
+
+    def _lock(self, step: Named) -> Path:
+        return self.root / "locks" / f"{step.label}-{step.key}"
 
     def commit(self, step: Named, facts: Mapping[str, Any], made: Mapping[str, Any]) -> Artifact:
         """Turn a draft into an artifact: hash its files, write the manifest last."""
@@ -238,16 +250,6 @@ def files_below(folder: Path) -> list[Path]:
 def _committed(folder: Path) -> Artifact | None:
     note = folder / "manifest.json"
     return Artifact(folder, read_json(note)) if note.exists() else None
-
-
-def _take(handle: int, lock: Path, what: str) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = lock.read_text(encoding="utf-8") or "unknown"
-        raise BusyError(
-            f"{what}: is being made by another process (pid {holder}); wait for it, or end it, and run again"
-        ) from error
 
 
 def _belongs(folder: Path, path: Path) -> bool:

@@ -26,33 +26,51 @@ class Answer:
     probability: float
 
 
-@torch.no_grad()
+class Filler:
+    """A model and its tokenizer, loaded once for many texts.
+
+    Raises: ConfigError if the model has no masked language head.
+    """
+
+    def __init__(self, weights: Path, vocabulary: Path) -> None:
+        self._tokenizer = load(vocabulary)
+        self._tokenizer.encode_special_tokens = False  # [MASK] in the text is the token
+        self._shape, state = huggingface.load(weights)
+        if "heads.mlm.bias_V" not in state:
+            raise ConfigError(f"{weights}: has no masked language head; name a pretrained model")
+        self._encoder = _loaded(encoder_of(self._shape), state, "encoder.")
+        self._head = _loaded(MaskedLanguageHead(self._shape), state, "heads.mlm.")
+
+    @torch.no_grad()
+    def fill(self, text: str, top: int) -> list[list[Answer]]:
+        """Give the `top` likeliest pieces for each [MASK] of a text, in the order of the text.
+
+        Raises: ConfigError if the text has no [MASK] or is too long.
+        """
+        ids = self._tokenizer.encode(text).ids
+        mask_id = self._tokenizer.token_to_id(MASK)
+        if mask_id not in ids:
+            raise ConfigError(f"{text!r}: has no {MASK}; write it where a word is to be filled in")
+        if len(ids) > self._shape.max_positions:
+            raise ConfigError(
+                f"the text has {len(ids)} tokens and the model reads {self._shape.max_positions}; shorten it"
+            )
+        ids_BT = torch.tensor([ids])
+        hidden_BTD = self._encoder(ids_BT, torch.zeros_like(ids_BT), None)
+        share_MV = self._head(hidden_BTD[ids_BT == mask_id], self._encoder.word_embedding_VD).softmax(-1)
+        best = share_MV.topk(min(top, self._shape.vocab_size))
+        return [
+            [Answer(str(self._tokenizer.id_to_token(at)), share) for at, share in zip(row, shares, strict=True)]
+            for row, shares in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ]
+
+
 def fill_masks(weights: Path, vocabulary: Path, text: str, top: int) -> list[list[Answer]]:
     """Give the `top` likeliest pieces for each [MASK] of a text, in the order of the text.
 
     Raises: ConfigError if the text has no [MASK], is too long, or the model has no masked language head.
     """
-    tokenizer = load(vocabulary)
-    tokenizer.encode_special_tokens = False  # [MASK] in the text is the token
-    ids = tokenizer.encode(text).ids
-    mask_id = tokenizer.token_to_id(MASK)
-    if mask_id not in ids:
-        raise ConfigError(f"{text!r}: has no {MASK}; write it where a word is to be filled in")
-    shape, state = huggingface.load(weights)
-    if len(ids) > shape.max_positions:
-        raise ConfigError(f"the text has {len(ids)} tokens and the model reads {shape.max_positions}; shorten it")
-    if "heads.mlm.bias_V" not in state:
-        raise ConfigError(f"{weights}: has no masked language head; name a pretrained model")
-    encoder = _loaded(encoder_of(shape), state, "encoder.")
-    head = _loaded(MaskedLanguageHead(shape), state, "heads.mlm.")
-    ids_BT = torch.tensor([ids])
-    hidden_BTD = encoder(ids_BT, torch.zeros_like(ids_BT), None)
-    share_MV = head(hidden_BTD[ids_BT == mask_id], encoder.word_embedding_VD).softmax(-1)
-    best = share_MV.topk(min(top, shape.vocab_size))
-    return [
-        [Answer(str(tokenizer.id_to_token(at)), share) for at, share in zip(row, shares, strict=True)]
-        for row, shares in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-    ]
+    return Filler(weights, vocabulary).fill(text, top)
 
 
 def _loaded(module: Module, state: State, prefix: str) -> Module:

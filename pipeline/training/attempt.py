@@ -120,3 +120,5 @@ def _record_attempt(order: Order, ranks: Ranks, step: int, rejected: tuple[str, 
     line["device"] = torch.cuda.get_device_name(ranks.device) if cuda else platform.machine()
     with (Path(order.work) / "attempts.jsonl").open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(line | {"run": asdict(order.run)}) + "\n")
+    begins = f"goes on from the checkpoint of step {step}" if step else "begins"
+    log.info("training %s, with ranks: %d, on %s", begins, ranks.count, line["device"])

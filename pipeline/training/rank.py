@@ -4,9 +4,13 @@
 `torchrun --nproc-per-node 2 -m pipeline.training.rank order.json` runs two.
 """
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.core.energy import MachineMeter
 from pipeline.core.errors import PretraceError
 from pipeline.training.order import Order
 
@@ -25,10 +29,21 @@ def carry_out(order: Order) -> None:
     from pipeline.training.loop import run
 
     try:
-        run(order, ranks)
+        with _measured(order):
+            run(order, ranks)
     finally:
         if ours:
             leave()
+
+
+@contextmanager
+def _measured(order: Order) -> Iterator[None]:
+    """Have the first rank of each host measure it, where neither the driver nor another rank there does."""
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        yield
+        return
+    with MachineMeter(Path(order.work) / "attempts"):
+        yield
 
 
 def main(arguments: list[str]) -> int:

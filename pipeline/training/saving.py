@@ -87,5 +87,6 @@ class Saver:
             self._journal.sync()  # a checkpoint promises that the curve up to it is there
             work, keep = Path(self._order.work), self._order.run.keep_checkpoints
             checkpoint.write(work, state, step=step, after=after, order=self._identity, keep=keep, skips=self._skips)
+            log.info("step %d: checkpoint written", step)
         except Exception as error:  # noqa: BLE001  # raised again in the loop
             self._failures.append(error)

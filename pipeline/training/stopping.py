@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from pipeline.core.store import STOP
 from pipeline.training.order import Order
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -24,7 +25,7 @@ class Stop:
     """Whether somebody wants this rank to stop."""
 
     def __init__(self, order: Order) -> None:
-        self._file = Path(order.work) / "stop"
+        self._file = Path(order.work) / STOP
         self._signalled: float | None = None
         self._looked = -LOOK_SECONDS
         self._before: dict[int, Any] = {}

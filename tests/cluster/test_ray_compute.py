@@ -1,5 +1,6 @@
 import errno
 import json
+import logging
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from cluster.gang import _early, by_blame
 from cluster.ray_compute import RayCompute, room
 from pipeline.core.compute import Piece, in_turn
 from pipeline.core.errors import ComputeError, DataError
+from tests.cluster.conftest import Heard
 from tests.cluster.entries import Item, square
 
 ENTRY = "tests.cluster.entries:add_ranks"
@@ -174,13 +176,15 @@ def test_the_end_of_a_rank_is_told_with_its_host_and_in_one_line() -> None:
 
 
 def test_the_end_of_a_rank_before_all_ran_is_told_in_one_line() -> None:
-    text = "Training failed due to controller error:\nThe actor died.\n\tpid: 7\n\tip: 10.77.0.2\nWorker exit type: OOM."
+    text = (
+        "Training failed due to controller error:\nThe actor died.\n\tpid: 7\n\tip: 10.77.0.2\nWorker exit type: OOM."
+    )
     assert str(_early(text)) == "a rank on 10.77.0.2: ended abnormally before all ran: Worker exit type: OOM."
     assert str(_early("Training failed:\nno room")) == "the ranks did not start: Training failed:\nno room"
 
 
 @pytest.mark.slow
-def test_ranks_add_up_their_numbers(compute: RayCompute, tmp_path: Path) -> None:
+def test_ranks_add_up_their_numbers(compute: RayCompute, tmp_path: Path, heard: Heard) -> None:
     watched: list[int] = []
     compute.gang(ENTRY, order_of(tmp_path, "none"), lambda: watched.append(1))
     saw = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
@@ -192,6 +196,12 @@ def test_ranks_add_up_their_numbers(compute: RayCompute, tmp_path: Path) -> None
     assert {(each["OMP_NUM_THREADS"], each["DS_ACCELERATOR"]) for each in saw} == {("1", "cpu")}
     assert saw[0]["MASTER_PORT"] == saw[1]["MASTER_PORT"]
     assert watched
+    said = [text for level, text in heard.lines if level == logging.INFO]
+    assert [re.sub(r"\d{2,}", "N", text.partition(": ")[2]) for text in said] == [
+        "started as one of 2, process N",
+        "ended well",
+    ]
+    assert all(text.startswith("rank 0 on ") for text in said)
 
 
 @pytest.mark.slow
@@ -241,11 +251,13 @@ def test_the_end_of_the_process_that_leads_the_ranks_is_told_as_such(
 
 @pytest.mark.slow
 def test_a_mistake_in_a_rank_ends_the_gang_when_attempts_do(
-    compute: RayCompute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    compute: RayCompute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heard: Heard
 ) -> None:
     monkeypatch.setattr(compute, "_max_failures", 0)
     with pytest.raises(ComputeError, match=r"(?s)order\.json: rank 1: .*entries\.py.*KeyError: 'no such column'"):
         compute.gang(ENTRY, order_of(tmp_path, "mistake"), lambda: None)
+    said = [text for level, text in heard.lines if level == logging.ERROR]
+    assert re.search(r"(?s)^rank 1 on .*: failed\n.*KeyError: 'no such column'", "\n".join(said), re.MULTILINE)
 
 
 @pytest.mark.slow

@@ -1,3 +1,4 @@
+import json
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +80,35 @@ def test_provenance_says_where_the_sources_lay() -> None:
     assert said["packages"].keys() >= {"pretrace", "torch", "ray", "pyarrow"}
     assert said["at"].endswith("+00:00")
     assert "no-such-package" not in said["packages"]
+
+
+def test_provenance_says_what_computed_and_with_how_many() -> None:
+    said = provenance({}, places={"workers": 2, "ranks": 4})
+    assert said["accelerator"].keys() == {"processor", "threads", "gpus"}
+    assert said["places"] == {"workers": 2, "ranks": 4}
+
+
+def test_nobody_is_named_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USER", "somebody")
+    assert "operator" not in provenance({})
+    assert "somebody" not in json.dumps(provenance({}))
+    assert provenance({}, "Ada Lovelace")["operator"] == "Ada Lovelace"
+
+
+def test_a_manifest_holds_no_password_and_nothing_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRETRACE_TEST_TOKEN", "environment-secret")
+    uris = ["run.store=s3://me:store-secret@bucket/a", "run.tracking_uri=postgresql://me:uri-secret@head/db"]
+    monkeypatch.setattr("sys.argv", ["/bin/pretrace", "run", *uris])
+    step = Made("corpus")
+    store = Store(tmp_path / "store").open()
+    with store.making(step):
+        artifact = store.commit(step, {}, {**provenance({}), **COST})
+    text = (artifact.path / "manifest.json").read_text()
+    assert "run.store=s3://bucket/a" in text
+    assert "run.tracking_uri=postgresql://head/db" in text
+    assert "secret" not in text
 
 
 def test_provenance_has_the_command_without_passwords(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,10 @@
 import errno
+import os
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,10 +15,11 @@ from pipeline.core.files import Digests
 from pipeline.core.progress import Quiet
 from pipeline.core.section import Place, Section
 from pipeline.core.stage import Context, Step, materialize, stage
-from pipeline.core.store import Artifact, Store
+from pipeline.core.store import STOP, WORK, Artifact, Store
+from pipeline.running import Run
 from tests.core.places import InTurn, Unrecorded
 
-RUN = SimpleNamespace(country="FRA")
+RUN = Run(country="FRA")
 
 
 class LetterConfig(Section):
@@ -165,3 +170,73 @@ def test_an_artifact_whose_record_is_being_ended_is_there_all_the_same(store: St
     with store.making(step):
         found, made = make(step, store)
     assert (found.settled, made) == (False, False)
+
+
+@dataclass
+class Told:
+    """Keeps the notes that a stage shows, and does something at the first."""
+
+    first: Callable[[], None]
+    notes: list[str] = field(default_factory=list)
+    running: list[str] = field(default_factory=list)
+
+    def start(self, name: str) -> None:
+        self.running.append(name)
+
+    def update(self, name: str, done: float, total: float, unit: str, note: str = "") -> None:
+        self.notes.append(note)
+        if len(self.notes) == 1:
+            self.first()
+
+    def finish(self, name: str) -> None:
+        self.running.remove(name)
+
+
+def test_an_artifact_that_another_process_makes_is_waited_for_and_taken(store: Store) -> None:
+    step = Step(letters, LetterConfig())
+    with ExitStack() as other:
+        draft = other.enter_context(store.making(step))
+
+        def end_well() -> None:
+            (draft / "letters.txt").write_text("theirs")
+            store.tidy(store.commit(step, {}, {}))
+            other.close()
+
+        told = Told(end_well)
+        artifact, made = materialize(step, store, InTurn(), Unrecorded(), told, RUN)
+    assert not made
+    assert artifact.file("letters.txt").read_text() == "theirs"
+    holder = f"pid {os.getpid()} on host {socket.gethostname()}"
+    assert told.notes == [f"waiting for letters/{step.key}, which {holder} makes"]
+    assert told.running == calls == []
+
+
+def test_an_artifact_whose_maker_ends_badly_is_made_by_whoever_waits(store: Store) -> None:
+    step = Step(letters, LetterConfig())
+    with ExitStack() as other:
+        other.enter_context(store.making(step))
+        told = Told(other.close)
+        _, made = materialize(step, store, InTurn(), Unrecorded(), told, RUN)
+    assert made
+    assert told.running == []
+
+
+def test_an_end_that_was_asked_for_ends_the_waiting_too(store: Store) -> None:
+    step = Step(letters, LetterConfig())
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    told = Told(interrupt)
+    with store.making(step), pytest.raises(KeyboardInterrupt):
+        materialize(step, store, InTurn(), Unrecorded(), told, RUN)
+    assert told.running == []
+
+
+def test_a_wish_to_stop_that_an_earlier_attempt_left_stops_nothing(store: Store) -> None:
+    step = Step(letters, LetterConfig(letter="!"))
+    with store.making(step) as draft:
+        (draft / WORK / STOP).touch()
+    with pytest.raises(DataError, match="no letter"):
+        make(step, store)
+    assert not (draft / WORK / STOP).exists()

@@ -82,7 +82,7 @@ def test_two_processes_cannot_make_the_same_artifact_and_kill_9_frees_it(store: 
         assert other.stdout.readline() == b"held\n"
         with (
             pytest.raises(
-                BusyError, match=rf"corpus/{Thing().key}: is being made by another process \(pid {other.pid}\)"
+                BusyError, match=rf"corpus/{Thing().key}: is being made by another process \(pid {other.pid} on host "
             ),
             store.making(Thing()),
         ):

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.core import tracking
 from pipeline.core.errors import ConfigError
 from pipeline.core.files import read_json, write_json
 from pipeline.core.store import Store
 from pipeline.core.tracking import MlflowRecorder, flat, reason_of, without_passwords
+from pipeline.core.tracking import recorder as recording
 from tests.core.test_store import MADE, Thing, make
 
 
@@ -55,9 +55,12 @@ def test_a_stage_is_a_run_under_its_parent_with_params_inputs_and_costs(
     assert [file.path for file in client(recorder).list_artifacts(run_id)] == ["manifest.json"]
     above = client(recorder).get_run(parent)
     assert above.data.tags["prefect.flow_run_id"] == "abc"
-    assert f"| corpus | {upstream.key} | cached |" in above.data.tags["mlflow.note.content"]
     assert (
-        f"[{run_id[:8]}](#/experiments/{recorder.experiment_id}/runs/{run_id})"
+        f"| corpus | `corpus/{upstream.key}` | cached | 1.00 s | 0.00 Wh | 0.00 g | not recorded |"
+        in above.data.tags["mlflow.note.content"]
+    )
+    assert (
+        f"[tokenizer {run_id[:8]}](#/experiments/{recorder.experiment_id}/runs/{run_id}?"
         in above.data.tags["mlflow.note.content"]
     )
 
@@ -101,7 +104,7 @@ def test_a_stage_waits_for_a_server_that_is_away_when_it_begins(
         calls.append(1)
         return create(*given, **named) if len(calls) > 2 else _away()
 
-    monkeypatch.setattr(tracking, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(recording, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(recorder._client, "create_run", away_twice)
     with recorder.stage(Thing(seed=8), {}, tmp_path) as track:
         track.metrics(1, {"loss": 1.0})
@@ -121,7 +124,7 @@ def _die_after_three_steps(recorder: MlflowRecorder, step: Thing, work: Path) ->
 def test_a_stage_whose_run_was_deleted_begins_another_one_with_all_its_figures(
     recorder: MlflowRecorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracking, "PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(recording, "PATIENCE_SECONDS", 0)
     step = Thing(seed=9, label="pretrain")
     recorder.begin("tiny", {})
     first = _die_after_three_steps(recorder, step, tmp_path)
@@ -131,14 +134,18 @@ def test_a_stage_whose_run_was_deleted_begins_another_one_with_all_its_figures(
     assert history(recorder, track.where()["run_id"], "loss") == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]
 
 
-def test_a_stage_that_was_recorded_elsewhere_has_all_its_figures_here(recorder: MlflowRecorder, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("run_id", "same"), [("", True), ("0" * 32, False)], ids=["another address", "elsewhere"])
+def test_a_stage_recorded_under_another_address_goes_on_there_and_one_recorded_elsewhere_begins_again(
+    recorder: MlflowRecorder, tmp_path: Path, run_id: str, same: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "PATIENCE_SECONDS", 0)
     step = Thing(seed=10, label="pretrain")
     recorder.begin("tiny", {})
     first = _die_after_three_steps(recorder, step, tmp_path)
-    write_json(tmp_path / "mlflow.json", {"uri": "http://elsewhere:5000", "run_id": first})
+    write_json(tmp_path / "mlflow.json", {"uri": "http://elsewhere:5000", "run_id": run_id or first})
     with recorder.stage(step, {}, tmp_path) as track:
         track.metrics(4, {"loss": 4.0})
-    assert track.where()["run_id"] != first
+    assert (track.where()["run_id"] == first) is same
     assert history(recorder, track.where()["run_id"], "loss") == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]
 
 

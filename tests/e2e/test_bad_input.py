@@ -4,7 +4,9 @@ import bz2
 import gzip
 import json
 import os
+import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -245,15 +247,17 @@ def test_a_full_disk_ends_the_stage_and_keeps_what_is_finished(
 
 
 @pytest.mark.slow
-def test_an_artifact_that_another_process_is_making_is_left_to_it(
-    pretrace: Pretrace, project: Project, store: Path
+@pytest.mark.timeout(300)
+def test_an_artifact_that_another_process_is_making_is_waited_for(
+    pretrace: Pretrace, project: Project, store: Path, tmp_path: Path
 ) -> None:
-    step = project.steps(store)[0]
+    step, log = project.steps(store)[0], tmp_path / "log"
     with Store(store).open().making(step):
-        code, sentence = fails(pretrace, "run", project.config, f"run.store={store}")
-    assert code == SETTINGS
-    assert sentence == (
-        f"corpus/{step.key}: is being made by another process (pid {os.getpid()}); "
-        "wait for it, or end it, and run again"
-    )
-    assert committed(store) == []
+        run = pretrace.start("run", project.config, f"run.store={store}", "--until", "corpus", log=log)
+        told = f"waiting for corpus/{step.key}, which pid {os.getpid()} on host {socket.gethostname()} makes"
+        while told not in log.read_text():
+            assert run.poll() is None, log.read_text()
+            time.sleep(0.2)
+        assert committed(store) == []
+    assert run.wait() == 0, log.read_text()  # its maker ended without making it
+    assert committed(store) == ["corpus"]

@@ -59,13 +59,18 @@ class Shop:
             return artifact
 
 
+def shop_in(folder: Path) -> Shop:
+    """Open a shop of some texts in a folder."""
+    (folder / "texts.txt").write_text("\n\n".join(TEXTS))
+    source = {"kind": "text", "path": str(folder / "texts.txt")}
+    tree = {"recipe": {**RECIPE, "corpus": {**RECIPE["corpus"], "sources": [source]}}}  # type: ignore[dict-item]
+    (folder / "c.yaml").write_text(yaml.safe_dump({**tree, "run": {"store": str(folder / "store")}}))
+    return Shop(folder / "c.yaml", Store(folder / "store").open())
+
+
 @pytest.fixture
 def shop(tmp_path: Path) -> Shop:
-    (tmp_path / "texts.txt").write_text("\n\n".join(TEXTS))
-    source = {"kind": "text", "path": str(tmp_path / "texts.txt")}
-    tree = {"recipe": {**RECIPE, "corpus": {**RECIPE["corpus"], "sources": [source]}}}  # type: ignore[dict-item]
-    (tmp_path / "c.yaml").write_text(yaml.safe_dump({**tree, "run": {"store": str(tmp_path / "store")}}))
-    return Shop(tmp_path / "c.yaml", Store(tmp_path / "store").open())
+    return shop_in(tmp_path)
 
 
 @dataclass(frozen=True)

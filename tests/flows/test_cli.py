@@ -8,7 +8,7 @@ import pytest
 from pipeline.core.files import read_json
 from tests.flows.conftest import Command, Shop
 
-COMMANDS = ("run", "plan", "show", "why", "export", "audit", "trace", "fill")
+COMMANDS = ("run", "plan", "show", "why", "export", "lineage", "audit", "trace", "fill", "gc")
 HEAVY = (
     "torch",
     "numpy",
@@ -91,7 +91,7 @@ def test_a_plan_says_what_is_there_what_to_resume_and_what_to_make(pretrace: Com
     rows = [line.split() for line in said.out.splitlines()]
     assert rows[1] == ["corpus", f"corpus/{corpus.key}", "there", "1", "files", "(sources.0)"]
     assert rows[2] == ["tokenizer", f"tokenizer/{tokenizer.key}", "to", "resume", "corpus"]
-    assert [row[:1] + row[2:4] for row in rows[3:]] == [["examples-32", "to", "make"], ["pretrain", "to", "make"]]
+    assert [row[:1] + row[2:4] for row in rows[3:5]] == [["examples-32", "to", "make"], ["pretrain", "to", "make"]]
 
 
 def test_a_plan_makes_no_store(pretrace: Command, shop: Shop, tmp_path: Path) -> None:
@@ -177,15 +177,14 @@ def test_why_of_no_stage_says_which_there_are(pretrace: Command, shop: Shop) -> 
 
 
 def test_export_writes_weights_and_tokenizer_into_a_new_folder(pretrace: Command, shop: Shop, tmp_path: Path) -> None:
-    shop.make("corpus")
-    tokenizer = shop.make("tokenizer")
+    _, tokenizer, _ = [shop.make(name) for name in ("corpus", "tokenizer", "examples-32")]
     model = shop.pretend("pretrain", WEIGHTS, FACTS)
     said = pretrace("export", model.key, tmp_path / "bert", "--store", shop.store.root)
     assert said.code == 0
     assert f"AutoModel.from_pretrained('{tmp_path / 'bert'}')" in said.out
     written = {path.name: path.read_bytes() for path in (tmp_path / "bert").iterdir()}
     files = {*WEIGHTS, "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"}
-    assert written.keys() == files | {"pretrace.json"}
+    assert written.keys() == files | {"pretrace.json", "README.md", "TRAINING_DATA.md"}
     assert written["model.safetensors"] == b"weights"
     assert written["tokenizer.json"] == tokenizer.file("tokenizer.json").read_bytes()
     again = pretrace("export", model.key, tmp_path / "bert", "--store", shop.store.root)
@@ -203,8 +202,8 @@ def test_only_a_model_can_be_exported(pretrace: Command, shop: Shop, tmp_path: P
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(pretrace: Command, shop: Shop, tmp_path: Path) -> None:
-    shop.make("corpus")
-    shop.make("tokenizer")
+    for name in ("corpus", "tokenizer", "examples-32"):
+        shop.make(name)
     model = shop.pretend("pretrain", WEIGHTS, FACTS)
     (tmp_path / "file").write_text("")
     said = pretrace("export", model.key, tmp_path / "file", "--store", shop.store.root)

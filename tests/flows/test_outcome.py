@@ -1,4 +1,6 @@
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -7,28 +9,61 @@ from rich.console import Console
 from flows.outcome import Outcome, duration, findings, funnel_of, next_commands, table_of
 from pipeline.config import Run
 from pipeline.core.store import Artifact
+from pipeline.estimate import Estimate
+
+COST = {"duration_s": 200.4, "energy_kwh": 0.00123, "emissions_kg": 0.0005}
+GRID = {"country": "FRA", "grid_g_per_kwh": 56.039, "grid_source": "a file, 2023"}
+RATED = {"energy_method": "estimated from rated power: processor 8 W by load", **GRID}
 
 
-def outcome(name: str, *, made: bool = True, **facts: Any) -> Outcome:
-    cost = {"duration_s": 200.4, "energy_kwh": 0.00123, "emissions_kg": 0.0005}
+def outcome(name: str, *, made: bool = True, method: Mapping[str, Any] = MappingProxyType({}), **facts: Any) -> Outcome:
+    cost = {**COST, **method}
     label = name.partition("-")[0]
     return Outcome(name, Artifact(Path("store") / label / "0123456789ab", {"made": cost, "facts": facts}), made)
 
 
-def printed(*outcomes: Outcome) -> list[list[str]]:
-    console = Console(width=120)
+def printed(*outcomes: Outcome, estimates: Mapping[str, Estimate] | None = None) -> list[list[str]]:
+    console = Console(width=160)
     with console.capture() as capture:
-        console.print(table_of(outcomes, "FRA"))
+        console.print(table_of(outcomes, "FRA", estimates))
     return [line.split() for line in capture.get().splitlines()]
 
 
 def test_the_table_says_of_each_stage_what_became_of_it_and_what_it_cost() -> None:
     rows = printed(outcome("corpus", made=False), outcome("finetune-polarity"))
     assert rows[1] == ["stage", "time", "energy", "CO2", "(FRA)", "artifact"]
-    assert rows[2] == [*["corpus", "cached", "3", "min", "20", "s", "1.23", "Wh", "0.50", "g", "corpus/0123456789ab"]]
+    assert rows[2] == [*["corpus", "cached", "3", "min", "20", "s", "1.23", "Wh", "500", "mg", "corpus/0123456789ab"]]
     assert rows[3] == [
-        *["finetune-polarity", "made", "3", "min", "20", "s", "1.23", "Wh", "0.50", "g", "finetune/0123456789ab"]
+        *["finetune-polarity", "made", "3", "min", "20", "s", "1.23", "Wh", "500", "mg", "finetune/0123456789ab"]
     ]
+
+
+def test_the_plan_stands_beside_the_outcome() -> None:
+    estimates = {"pretrain": Estimate(61.0, 2.5, 0.001, 1e6, "from a table")}
+    rows = printed(outcome("corpus", made=False), outcome("pretrain"), estimates=estimates)
+    assert rows[1] == ["stage", "time", "plan", "energy", "plan", "CO2", "(FRA)", "plan", "artifact"]
+    assert rows[2][2:] == ["3", "min", "20", "s", "1.23", "Wh", "500", "mg", "corpus/0123456789ab"]
+    assert rows[3][2:9] == ["3", "min", "20", "s", "1", "min", "1"]
+    assert rows[3][10:] == ["1.23", "Wh", "2.5", "kWh", "500", "mg", "1", "g", "pretrain/0123456789ab"]
+
+
+def test_an_estimated_figure_says_so_and_how() -> None:
+    rows = printed(outcome("corpus", method=RATED), outcome("pretrain", method=RATED))
+    assert rows[1] == ["stage", "time", "energy", "(estimated)", "CO2", "(FRA)", "artifact"]
+    told = [" ".join(row) for row in rows[4:6]]
+    assert told == [
+        "energy: estimated from rated power: processor 8 W by load",
+        "CO2: 56.039 g/kWh, FRA (a file, 2023)",
+    ]
+
+
+def test_where_one_row_was_measured_and_another_not_each_says_what_it_is() -> None:
+    measured = {"energy_method": "RAPL", **GRID}
+    rows = printed(outcome("corpus", method=measured), outcome("pretrain", method=RATED))
+    assert rows[1][2] == "energy"
+    assert rows[1][3] == "CO2"
+    assert "estimated" not in rows[2]
+    assert rows[3][6:9] == ["1.23", "Wh", "estimated"]
 
 
 def test_the_funnel_of_a_corpus_adds_up() -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows import stopping
-from flows.stopping import Stopping
-from pipeline.core.progress import Quiet
+from flows.stopping import Stopping, ended_by_signals
 
 
 @pytest.fixture
@@ -21,7 +20,7 @@ def work(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def running(work: Path) -> Iterator[Stopping]:
-    with Stopping(Quiet(), lambda name: work / name) as running:
+    with Stopping(lambda name: work / name) as running:
         yield running
 
 
@@ -62,14 +61,21 @@ def test_what_has_no_ranks_ends_at_once(running: Stopping, work: Path) -> None:
     assert _stops(work) == []
 
 
-def test_ranks_that_do_not_stop_are_not_waited_for_for_ever(running: Stopping, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stopping, "PATIENCE_SECONDS", 0.05)
+def test_ranks_that_do_not_stop_are_not_waited_for_for_ever(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stopping, "REPEATED_SECONDS", 0.0)
-    running.start("pretrain")
-    running.update("pretrain", 3, 9, "steps")
-    _signal()
-    with pytest.raises(KeyboardInterrupt):
-        signal.sigtimedwait([], 30)  # what comes first: the signal
+    with Stopping(lambda name: work / name, patience_seconds=0.05) as running:
+        running.start("pretrain")
+        running.update("pretrain", 3, 9, "steps")
+        _signal()
+        with pytest.raises(KeyboardInterrupt):
+            signal.sigtimedwait([], 30)  # what comes first: the signal
+
+
+def test_before_there_are_stages_a_signal_ends_at_once_and_handlers_come_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with ended_by_signals(), pytest.raises(KeyboardInterrupt):
+        _signal()
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_no_other_stage_begins_after_one_that_was_over_too_soon_to_stop(running: Stopping, work: Path) -> None:
@@ -81,15 +87,9 @@ def test_no_other_stage_begins_after_one_that_was_over_too_soon_to_stop(running:
         running.start("finetune-a")
 
 
-def test_a_file_that_an_earlier_run_left_stops_nothing(running: Stopping, work: Path) -> None:
-    (work / "pretrain" / "stop").touch()
-    running.start("pretrain")
-    assert _stops(work) == []
-
-
 def test_handlers_of_others_give_way_and_come_back(work: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with Stopping(Quiet(), lambda name: work / name) as running:
+    with Stopping(lambda name: work / name) as running:
         running.start("pretrain")
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as Ray and Prefect put their own
         running.update("pretrain", 1, 9, "steps")

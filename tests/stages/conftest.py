@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from pipeline.core.stage import Step, materialize
 from pipeline.core.store import Artifact, Store
 from pipeline.outside import locate
 from pipeline.plan import plan
+from pipeline.running import Run
 from tests.core.places import InTurn, Unrecorded
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.?,"
@@ -57,7 +57,7 @@ class Workshop:
         """Make a step after those it needs."""
         for needed in step.inputs.values():
             self.make(needed)
-        run = SimpleNamespace(country="FRA")
+        run = Run(country="FRA")
         return materialize(step, self.store, InTurn(), Unrecorded(), Quiet(), run)[0]
 
     def pieces(self, label: str) -> dict[str, tuple[int, int]]:
