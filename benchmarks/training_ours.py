@@ -70,7 +70,7 @@ def bare(order: Order) -> dict[str, Any]:
         rows = job.stretches[at].sampler.take(within)
         batches = list(loader(job.stretches[at], order.run.micro_batch).load(*rows))
         predicted = sum(len(batch.predicted_M) for batch in batches)
-        pairs = sum(batch.counts()["pairs"] for batch in batches)
+        pairs = sum(batch.counts()["labels"] for batch in batches)
         for batch in batches:
             parts = learner(batch)
             sums = {name: part[0] for name, part in parts.items()}

@@ -72,7 +72,7 @@ def as_theirs(batch: Any) -> Batch:
         "token_type_ids": batch.segments_BT,
         "attention_mask": attended_BT,
         "labels": labels_BT,
-        "next_sentence_label": batch.next_B,
+        "next_sentence_label": batch.label_B,
     }
 
 

@@ -146,7 +146,7 @@ def _uses(origins: Origins) -> Iterator[str]:
     yield from ("## Uses", "", "### Direct use", "")
     if origins.fine_tuned:
         task = TASKS.get(origins.model.manifest["config"]["task"])
-        yield f"To answer the question it was fine-tuned on: {task.summary if task else UNKNOWN}"
+        yield f"To answer the question it was fine-tuned on: {task.question if task else UNKNOWN}"
     else:
         yield "To fill in hidden words, and to turn text into vectors for search or comparison after an evaluation of one's own."
     yield from ("", "### Downstream use", "")

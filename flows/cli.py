@@ -214,6 +214,21 @@ def fill(key: str, text: str, top: int, root: str) -> None:
 
 
 @pretrace.command()
+@click.argument("key")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), default="features.parquet", show_default=True)
+@click.option("--token-layers", default=0, metavar="N", help="Also the activations of the last N layers of each token.")
+@store_option
+def embed(key: str, file: Path, out: Path, token_layers: int, root: str) -> None:
+    """Write what the model KEY makes of each line of FILE: a vector of the sentence, and one of each layer."""
+    from flows.embedding import embed_file
+
+    store = _store(root)
+    rows = embed_file(store, store.get(key), file, out, token_layers)
+    click.echo(f"{out}: {rows} rows")
+
+
+@pretrace.command()
 @store_option
 def gc(root: str) -> None:
     """Free the disk of finished pieces that no artifact holds.

@@ -89,7 +89,10 @@ class Copied(NamedTuple):
 
 def files_of(model: Manifest, tokenizer: Manifest) -> list[Copied]:
     """List what is exported of a model and its tokenizer, given by their manifests."""
-    entries = [entry for entry in model["files"] if entry["name"] in WEIGHTS] + tokenizer["files"]
+    pieces = [
+        entry for entry in tokenizer["files"] if entry["name"] not in WEIGHTS
+    ]  # one adopted has a model beside it
+    entries = [entry for entry in model["files"] if entry["name"] in WEIGHTS] + pieces
     return [Copied(entry["name"], entry["bytes"], entry["sha256"]) for entry in entries]
 
 

@@ -15,7 +15,7 @@ def plan_in(store: Store, recipe: Recipe, until: str | None = None) -> list[Step
 
     Raises: ConfigError if a source names no files, or the plan has no such stage.
     """
-    return upto(plan(recipe, Digests(store.root / "digests.jsonl").describe), until)
+    return upto(plan(recipe, Digests(store.root / "digests.jsonl").describe, store.get), until)
 
 
 def upto(steps: Sequence[Step], until: str | None) -> list[Step]:

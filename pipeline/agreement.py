@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from pipeline.tasks import TASKS
+from pipeline.text.cleaning.language import LANGUAGES
 from pipeline.training.combinations import SETTINGS, Choice, refusals
 
 if TYPE_CHECKING:
@@ -69,4 +71,36 @@ def odd_running(recipe: "Recipe", run: "Run") -> Iterator[str]:
         yield (
             "run.attention=varlen with recipe.pretrain.precision=float32: its kernels take 16 bits; "
             "take bf16 or fp16, or run.attention=auto"
+        )
+
+
+def odd_columns(recipe: "Recipe") -> Iterator[str]:
+    """Check that columns are named where a task asks for them."""
+    for at, task in enumerate(recipe.finetune):
+        for name in ("text_column", "second_column", "label_column"):
+            default = type(task).model_fields[name].default
+            if TASKS[task.task].named is None and getattr(task, name) != default:
+                yield (
+                    f"recipe.finetune.{at}.{name}={getattr(task, name)}: the task {task.task} knows its columns; leave it "
+                    f"out, or take the task table"
+                )
+
+
+def odd_language(recipe: "Recipe") -> Iterator[str]:
+    """Check that the step that tells languages knows the corpus's."""
+    language = recipe.corpus.language
+    if "language" in recipe.corpus.cleaning.steps and language not in LANGUAGES:
+        yield (
+            f"recipe.corpus.language={language}: the cleaning step `language` cannot tell it from others; it knows "
+            f"{', '.join(sorted(LANGUAGES))}. Name one of these, or leave the step out"
+        )
+
+
+def odd_bands(recipe: "Recipe") -> Iterator[str]:
+    """Check that signatures can be cut into bands."""
+    near = recipe.corpus.near_duplicates
+    if near.permutations % near.bands:
+        yield (
+            f"recipe.corpus.near_duplicates.permutations={near.permutations} is not a multiple of "
+            f"recipe.corpus.near_duplicates.bands={near.bands}; change one of them"
         )

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.agreement import odd_batches, odd_running, odd_schedule
+from pipeline.agreement import odd_bands, odd_batches, odd_columns, odd_language, odd_running, odd_schedule
 from pipeline.core.layers import read_tree, validated
 from pipeline.core.section import OneOf, Place, Section
 from pipeline.model.shape import SIZES, Shape
@@ -18,13 +18,14 @@ from pipeline.objectives import OBJECTIVES
 from pipeline.running import Run
 from pipeline.tasks import TASKS
 from pipeline.text.cleaning import STEPS
-from pipeline.text.cleaning.language import LANGUAGES
 from pipeline.text.sources import SOURCES
 from pipeline.text.vocab import ALGORITHMS
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
+SCRATCH = "scratch"
+"""The start that is none: random weights."""
 
 
 class SourceConfig(Section):
@@ -210,6 +211,9 @@ class PretrainConfig(Section):
     """The largest global gradient norm."""
     precision: Literal["float32", "bf16", "fp16"] = "float32"
     """Arithmetic of the forward and backward pass; weights and moments are float32 always."""
+    init: Place = ""
+    """What to go on from instead of random weights: the key of a model in the store, or a Hugging Face folder.
+    Its shape and its tokenizer take the place of recipe.model and recipe.tokenizer."""
     evaluate_every: Count = 1000
     """Steps between evaluations on the held-out documents."""
 
@@ -221,6 +225,13 @@ class FinetuneConfig(Section):
     """What is predicted, and in which layout its files are."""
     path: Place = ""
     """The task's folder or file; `package:NAME/inner/path` works as well."""
+    init: Place = ""
+    """What to start from: nothing for this recipe's own pretraining, `scratch` for random weights of recipe.model, the key
+    of a model in the store, or a Hugging Face folder (`package:NAME/path` as well), which brings its tokenizer."""
+    trained: Literal["all", "head", "gradual"] = "all"
+    """Which weights learn: all, those of the head alone, or one part more each epoch from the head down (ULMFiT)."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """The learning rate of each layer in relation to that of the layer above it (ULMFiT takes 1 / 2.6)."""
     epochs: Count = 3
     """Passes over the training rows."""
     batch: Count = 32
@@ -233,6 +244,16 @@ class FinetuneConfig(Section):
     """The longest row, in tokens; longer ones are cut."""
     dev_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """The share of training rows held back where the task's files have no development set."""
+    text_column: str = "text"
+    """For tasks over named columns: the column that holds the text."""
+    second_column: str = ""
+    """For tasks over named columns: the column of the second text, where texts come in pairs."""
+    label_column: str = "label"
+    """For tasks over named columns: the column of the class or the number."""
+    window_stride: Count = 128
+    """For questions about a context: how many tokens further the next window of a long one begins."""
+    max_answer_tokens: Count = 30
+    """For questions about a context: the longest answer that is looked for; windows overlap by as much at least."""
 
 
 class Recipe(Section):
@@ -262,10 +283,11 @@ class Recipe(Section):
             *_too_long(self),
             *_odd_heads(self),
             *_odd_objectives(self),
-            *_odd_bands(self),
+            *odd_bands(self),
             *odd_schedule(self),
             *odd_batches(self),
-            *_odd_language(self),
+            *odd_language(self),
+            *odd_columns(self),
         ):
             raise ValueError(problem)
         return self
@@ -298,7 +320,7 @@ class PretrainSlice(PretrainConfig):
     seed: int
     objectives: tuple[str, ...]
     masking: MaskingConfig
-    model: ModelConfig
+    model: ModelConfig | None  # None: that of the model it goes on from
     phases: tuple[PhaseConfig, ...]
 
 
@@ -306,6 +328,11 @@ class FinetuneSlice(FinetuneConfig):
     """What the finetune stage sees."""
 
     seed: int
+    model: ModelConfig | None = None  # where it starts from random weights
+
+
+class AdoptSlice(Section):
+    """What the adopt stage sees: files alone."""
 
 
 def load(paths: Sequence[Path], overrides: Sequence[str] = ()) -> PipelineConfig:
@@ -317,9 +344,13 @@ def load(paths: Sequence[Path], overrides: Sequence[str] = ()) -> PipelineConfig
 
 
 def _too_long(recipe: Recipe) -> list[str]:
-    most = recipe.model.max_positions
-    longest = [(f"recipe.phases.{at}", phase.sequence_length) for at, phase in enumerate(recipe.phases)]
-    longest += [(f"recipe.finetune.{at}", task.sequence_length) for at, task in enumerate(recipe.finetune)]
+    most, own = recipe.model.max_positions, not recipe.pretrain.init
+    longest = [(f"recipe.phases.{at}", phase.sequence_length) for at, phase in enumerate(recipe.phases) if own]
+    longest += [
+        (f"recipe.finetune.{at}", task.sequence_length)
+        for at, task in enumerate(recipe.finetune)
+        if task.init == SCRATCH or (own and not task.init)
+    ]
     return [
         f"{path}.sequence_length={length} exceeds recipe.model.max_positions={most}; raise the latter or lower the former"
         for path, length in longest
@@ -352,23 +383,3 @@ def _odd_objectives(recipe: Recipe) -> list[str]:
     if recipe.masking.mode == "dynamic" and recipe.masking.duplicates > 1:
         return ["recipe.masking.duplicates is for static masks; set recipe.masking.mode=static or leave it out"]
     return []
-
-
-def _odd_language(recipe: Recipe) -> list[str]:
-    language = recipe.corpus.language
-    if "language" not in recipe.corpus.cleaning.steps or language in LANGUAGES:
-        return []
-    return [
-        f"recipe.corpus.language={language}: the cleaning step `language` cannot tell it from others; it knows "
-        f"{', '.join(sorted(LANGUAGES))}. Name one of these, or leave the step out"
-    ]
-
-
-def _odd_bands(recipe: Recipe) -> list[str]:
-    near = recipe.corpus.near_duplicates
-    if near.permutations % near.bands == 0:
-        return []
-    return [
-        f"recipe.corpus.near_duplicates.permutations={near.permutations} is not a multiple of "
-        f"recipe.corpus.near_duplicates.bands={near.bands}; change one of them"
-    ]

@@ -13,6 +13,7 @@ from pipeline.tasks import TASKS
 from pipeline.text.sources import SOURCES, Source
 
 PACKAGE = "package:"
+MODEL_FILES = ("config.json", "model.safetensors")
 
 Describe = Callable[[Iterable[Path]], tuple[SourceFile, ...]]
 """Gives name, size and digest of each file; see `Digests.describe`."""
@@ -50,8 +51,21 @@ def task_files(at: int, task: FinetuneConfig, describe: Describe) -> Mapping[str
 
     Raises: ConfigError if there is no training set.
     """
-    paths = _find(f"recipe.finetune.{at}.path", task.path, TASKS[task.task].find)
+    paths = _find(f"recipe.finetune.{at}.path", task.path, TASKS[task.task].files)
     return {split: describe([path]) for split, path in paths.items()}
+
+
+def model_files(setting: str, path: str, describe: Describe) -> dict[str, tuple[SourceFile, ...]]:
+    """Describe the files of a model made elsewhere, by role: `model` and `tokenizer`.
+
+    Raises: ConfigError if the folder does not hold them.
+    """
+    from pipeline.text.vocab import tokenizer_files as find_tokenizer
+
+    return {
+        "model": describe(_find(setting, path, _weights)),
+        "tokenizer": describe(_find(setting, path, find_tokenizer)),
+    }
 
 
 def locate(path: str) -> Path:
@@ -76,6 +90,13 @@ def locate(path: str) -> Path:
 
 def _split(source: Source, split: str, path: Path) -> list[Path]:
     return source.find(path, split)
+
+
+def _weights(folder: Path) -> list[Path]:
+    missing = [name for name in MODEL_FILES if not (folder / name).is_file()]
+    if missing:
+        raise ConfigError(f"holds no {missing[0]}; name a Hugging Face folder of a BERT in safetensors, or a key")
+    return [folder / name for name in MODEL_FILES]
 
 
 def _one_file(path: Path) -> list[Path]:

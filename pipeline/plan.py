@@ -1,6 +1,8 @@
 """The whole pipeline on one screen. Building a plan runs nothing: it only says what depends on what."""
 
-from pipeline.config import ExamplesSlice, FinetuneConfig, FinetuneSlice, PretrainSlice, Recipe
+from collections.abc import Iterable, Mapping
+
+from pipeline.config import SCRATCH, ExamplesSlice, FinetuneConfig, FinetuneSlice, PretrainSlice, Recipe
 from pipeline.core.stage import Step
 from pipeline.outside import Describe, corpus_files, task_files, tokenizer_files
 from pipeline.stages.corpus import corpus
@@ -8,33 +10,68 @@ from pipeline.stages.examples import examples
 from pipeline.stages.finetune import finetune
 from pipeline.stages.pretrain import pretrain
 from pipeline.stages.tokenizer import tokenizer
+from pipeline.starts import Find, Starts, last_part, no_store
+
+Steps = Mapping[str, Step]
+"""By role."""
 
 
-def plan(recipe: Recipe, describe: Describe) -> list[Step]:
+def plan(recipe: Recipe, describe: Describe, find: Find = no_store) -> list[Step]:
     """List the steps that make what a recipe asks for, each after those it needs.
 
         text files -> corpus -> tokenizer
                          |          |
                          +-> examples (one for each sequence length) -> pretrain -> finetune (one for each task)
 
-    Raises: ConfigError if a source or task names no files.
-    """
-    documents = Step(corpus, recipe.corpus, sources=corpus_files(recipe, describe))
-    vocabulary = Step(tokenizer, recipe.tokenizer, {"corpus": documents}, tokenizer_files(recipe, describe))
-    data = {"corpus": documents, "tokenizer": vocabulary}
+    Pretraining and tasks may go on from a model that is there (`init`): `find` gives it by key, a folder is adopted. What
+    nothing needs is left out: where every task starts elsewhere, there is no pretraining.
 
+    Raises: ConfigError if a source or task names no files, or `init` no model.
+    """
+    starts, begins = Starts(describe, find), {task.init for task in recipe.finetune} or {""}
+    data = _data(recipe, describe, starts) if begins & {"", SCRATCH} else {}
+    own = {"pretrain": _model(recipe, data, starts)} if "" in begins else {}
+    tasks = []
+    for at, task in enumerate(recipe.finetune):
+        start = {"": {**own, **_vocabulary(data)}, SCRATCH: _vocabulary(data)}
+        inputs = start[task.init] if task.init in start else starts.at(f"recipe.finetune.{at}.init", task.init)
+        files = task_files(at, task, describe)
+        tasks.append(Step(finetune, _finetune(recipe, task), inputs, files, variant=_name(task)))
+    return list(_with_needed([*own.values(), *tasks]).values())
+
+
+def _data(recipe: Recipe, describe: Describe, starts: Starts) -> Steps:
+    documents = Step(corpus, recipe.corpus, sources=corpus_files(recipe, describe))
+    if recipe.pretrain.init:
+        return {"corpus": documents, **_vocabulary(starts.at("recipe.pretrain.init", recipe.pretrain.init))}
+    vocabulary = Step(tokenizer, recipe.tokenizer, {"corpus": documents}, tokenizer_files(recipe, describe))
+    return {"corpus": documents, "tokenizer": vocabulary}
+
+
+def _model(recipe: Recipe, data: Steps, starts: Starts) -> Step:
     lengths = sorted({phase.sequence_length for phase in recipe.phases})
     made = {length: Step(examples, _examples(recipe, length), data, variant=str(length)) for length in lengths}
-
     fed = {f"examples-{length}": step for length, step in made.items()}
-    model = Step(pretrain, _pretrain(recipe), {**fed, "tokenizer": vocabulary})
+    base = recipe.pretrain.init
+    begin = {"init": starts.at("recipe.pretrain.init", base)["pretrain"]} if base else {}
+    return Step(pretrain, _pretrain(recipe), {**fed, **_vocabulary(data), **begin})
 
-    start = {"pretrain": model, "tokenizer": vocabulary}
-    tasks = [
-        Step(finetune, _finetune(recipe, task), start, task_files(at, task, describe), variant=task.task)
-        for at, task in enumerate(recipe.finetune)
-    ]
-    return [documents, vocabulary, *made.values(), model, *tasks]
+
+def _vocabulary(steps: Steps) -> Steps:
+    return {role: step for role, step in steps.items() if role == "tokenizer"}
+
+
+def _with_needed(steps: Iterable[Step]) -> dict[str, Step]:
+    """Give steps by key, each after those it needs."""
+    found: dict[str, Step] = {}
+    for step in steps:
+        found |= _with_needed(step.inputs.values()) | {step.key: step}
+    return found
+
+
+def _name(task: FinetuneConfig) -> str:
+    """Tell tasks from others that start elsewhere."""
+    return f"{task.task}-{last_part(task.init)}" if task.init else task.task
 
 
 def _examples(recipe: Recipe, length: int) -> ExamplesSlice:
@@ -48,10 +85,10 @@ def _pretrain(recipe: Recipe) -> PretrainSlice:
         seed=recipe.seed,
         objectives=recipe.examples.objectives,
         masking=recipe.masking,
-        model=recipe.model,
+        model=None if recipe.pretrain.init else recipe.model,
         phases=recipe.phases,
     )
 
 
 def _finetune(recipe: Recipe, task: FinetuneConfig) -> FinetuneSlice:
-    return FinetuneSlice(**dict(task), seed=recipe.seed)
+    return FinetuneSlice(**dict(task), seed=recipe.seed, model=recipe.model if task.init == SCRATCH else None)

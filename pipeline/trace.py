@@ -133,7 +133,7 @@ def _corpora(store: Store, model: str | None) -> list[tuple[Artifact, list[Artif
 def _pretrained(store: Store, reference: str) -> Artifact:
     """Find a model, or the one that a fine-tuned one began as."""
     found = store.get(reference)
-    if found.label == "finetune":
+    while found.label == "finetune" and "pretrain" in found.manifest["inputs"]:  # it may have begun as another's result
         found = store.get(found.manifest["inputs"]["pretrain"])
     if found.label != "pretrain":
         models = ", ".join(f"{made.label}/{made.key}" for made in store.all("pretrain")) or "not made yet"

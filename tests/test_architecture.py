@@ -26,7 +26,7 @@ DOORS = {
 LEVELS = (
     ("flows",),
     ("cluster",),
-    ("pipeline.plan", "pipeline.trace", "pipeline.estimate", "pipeline.serving"),
+    ("pipeline.plan", "pipeline.starts", "pipeline.trace", "pipeline.estimate", "pipeline.serving"),
     ("pipeline.stages", "pipeline.outside"),
     ("pipeline.config", "pipeline.running", "pipeline.agreement"),
     (

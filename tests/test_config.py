@@ -91,7 +91,14 @@ def test_nothing_of_a_config_can_be_changed() -> None:
             r"^recipe\.corpus\.near_duplicates\.permutations=128 is not a multiple of .*bands=7; change one of them$",
         ),
         (["recipe.model.size=huge"], r"^recipe\.model\.size='huge': is not one of tiny, mini, small"),
-        (["recipe.finetune=[{task: mnli}]"], r"^recipe\.finetune\.0\.task='mnli': is not one of rte, sst2, polarity$"),
+        (
+            ["recipe.finetune=[{task: rte, label_column: gold}]"],
+            r"^recipe\.finetune\.0\.label_column=gold: the task rte knows its columns; leave it out, or take the task table$",
+        ),
+        (
+            ["recipe.finetune=[{task: xnli}]"],
+            r"^recipe\.finetune\.0\.task='xnli': is not one of rte, sst2, cola, .*, conll, polarity$",
+        ),
         (["recipe.masking.rate=1"], r"^recipe\.masking\.rate=1: input should be less than 1$"),
         (
             ["recipe.examples.held_out_fraction=-0.1"],

@@ -96,7 +96,7 @@ def test_what_is_not_there_is_said_by_the_setting_that_names_it(path: str, reaso
 @pytest.mark.parametrize(
     ("task", "make", "reason"),
     [
-        ("rte", lambda folder: folder, r"holds no train\.tsv; expected a task's folder in the GLUE layout$"),
+        ("rte", lambda folder: folder, r"holds no train\.tsv; expected a task's folder in the GLUE layout: a folder"),
         ("rte", lambda folder: folder / "nope", r"holds no train\.tsv"),
         ("polarity", lambda folder: folder, r"no such file; expected one with lines such as __label__pos"),
         ("sst2", lambda folder: "", r"is not set"),

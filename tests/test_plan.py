@@ -206,13 +206,18 @@ TOUCHED: dict[str, tuple[Any, set[str]]] = {
     "finetune.0.warmup_fraction": (0.5, {"finetune-polarity"}),
     "finetune.0.sequence_length": (16, {"finetune-polarity"}),
     "finetune.0.dev_fraction": (0.5, {"finetune-polarity"}),
+    "finetune.0.trained": ("head", {"finetune-polarity"}),
+    "finetune.0.layer_decay": (0.5, {"finetune-polarity"}),
+    "finetune.0.window_stride": (5, {"finetune-polarity"}),
+    "finetune.0.max_answer_tokens": (5, {"finetune-polarity"}),
 }
 
 
 ELSEWHERE_TESTED = {
     *("corpus.sources.path", "corpus.exclude", "tokenizer.path", "finetune.path"),
-    *("finetune.task", "masking.duplicates", "model.architecture"),
+    *("finetune.task", "finetune.init", "pretrain.init", "masking.duplicates", "model.architecture"),
     *("phases.first_batch", "phases.batch_warmup_steps", "pretrain.decay_steps"),
+    *("finetune.text_column", "finetune.second_column", "finetune.label_column"),
 }
 
 
@@ -250,6 +255,13 @@ def test_what_lies_at_the_place_of_a_list_or_tokenizer_names_what_depends_on_it(
 def test_the_architecture_names_the_model_and_no_examples(sources: dict[str, Path]) -> None:
     alone = "recipe.examples.objectives=[mlm]"
     assert changed(small(sources, alone), small(sources, alone, "recipe.model.architecture=modern")) == MODEL
+
+
+@pytest.mark.parametrize("column", ["text", "second", "label"])
+def test_a_column_names_what_is_tuned_on_a_table(column: str, sources: dict[str, Path]) -> None:
+    table = f"recipe.finetune=[{{task: table, path: '{sources['labelled']}'}}]"
+    other = f"recipe.finetune.0.{column}_column=other"
+    assert changed(small(sources, table), small(sources, table, other)) == {"finetune-table"}
 
 
 def test_how_batches_grow_and_rates_fall_names_the_model(sources: dict[str, Path]) -> None:

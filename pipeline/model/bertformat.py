@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from pipeline.core.errors import DataError
-from pipeline.model.names import CLASSIFICATION, State, Table, reversed_table, translate
+from pipeline.model.names import TUNED, State, Table, heads_in, reversed_table, translate
 from pipeline.model.shape import Shape
 
 _NAMES = [
@@ -22,11 +22,12 @@ _NAMES = [
     ("heads.mlm.transform.", "cls.predictions.transform.dense."),
     ("heads.mlm.norm.", "cls.predictions.transform.LayerNorm."),
     ("heads.mlm.bias_V", "cls.predictions.bias"),
-    ("heads.classification.classifier.", "classifier."),
     ("heads.@.pooler.", "bert.pooler.dense."),
-    ("heads.@.classifier.", "cls.seq_relationship."),
+    ("heads.@.classifier.", "%"),
 ]
-"""Ours and theirs; # is a layer's number, @ the name of the pair head."""
+"""Ours and theirs; # is a layer's number, @ the name of the head that is not `mlm`, % what its last matrix is called."""
+_LAST = {"nsp": "cls.seq_relationship.", "sop": "cls.seq_relationship.", "span": "qa_outputs."}
+"""The others' is `classifier.`."""
 
 _QKV = re.compile(r"encoder\.layers\.(\d+)\.attention\.qkv\.(weight|bias)")
 _QUERY = re.compile(r"bert\.encoder\.layer\.(\d+)\.attention\.self\.query\.(weight|bias)")
@@ -38,12 +39,12 @@ _NOT_WEIGHTS = re.compile(r"embeddings\.position_ids$|^cls\.predictions\.decoder
 def to_foreign(state: State) -> State:
     """Rename and part our tensors.
 
-    Raises: DataError if there is more than one pair head, for which the format has no names.
+    Raises: DataError if there is more than one head besides `mlm`, for which the format has no names.
     """
-    pairs = sorted({name.split(".")[1] for name in state if re.match(r"heads\.(?!mlm\.)", name)})
-    if len(pairs) > 1:
-        raise DataError(f"heads {', '.join(pairs)}: the Hugging Face BERT format has names for one pair head")
-    table = _table(pairs[0] if pairs else "nsp")
+    others = [head for head in heads_in(state) if head != "mlm"]
+    if len(others) > 1:
+        raise DataError(f"heads {', '.join(others)}: the Hugging Face BERT format has names for one pair head")
+    table = _table(*others)
     foreign: State = {}
     for name, tensor in state.items():
         if match := _QKV.fullmatch(name):
@@ -52,15 +53,15 @@ def to_foreign(state: State) -> State:
                 foreign[f"bert.encoder.layer.{layer}.attention.self.{part}.{kind}"] = piece
         else:
             foreign[translate(name, table)] = tensor
-    if _architecture(foreign) == "BertModel":
+    if architecture(state) == "BertModel":
         foreign = {name.removeprefix("bert."): tensor for name, tensor in foreign.items()}
     return foreign
 
 
-def to_own(foreign: State) -> State:
-    """Rename and fuse their tensors; a pooler alone comes as that of `nsp`."""
+def to_own(foreign: State, head: str | None) -> State:
+    """Rename and fuse their tensors; `head` is what a fine-tuned model does. A pooler alone comes as that of `nsp`."""
     foreign = {_full(name): tensor for name, tensor in foreign.items() if not _NOT_WEIGHTS.search(name)}
-    table = reversed_table(_table(CLASSIFICATION if "classifier.weight" in foreign else "nsp"))
+    table = reversed_table(_table(head or "nsp"))
     own: State = {}
     for name, tensor in foreign.items():
         if match := _QUERY.fullmatch(name):
@@ -71,10 +72,9 @@ def to_own(foreign: State) -> State:
     return own
 
 
-def config_of(shape: Shape, foreign: State) -> dict[str, Any]:
-    """Give config.json, labels apart."""
+def config_of(shape: Shape) -> dict[str, Any]:
+    """Give config.json, architecture and labels apart."""
     return {
-        "architectures": [_architecture(foreign)],
         "attention_probs_dropout_prob": shape.dropout,
         "dtype": "float32",
         "hidden_act": "gelu",
@@ -93,19 +93,23 @@ def config_of(shape: Shape, foreign: State) -> dict[str, Any]:
     }
 
 
-def _table(pair: str) -> Table:
-    return [(own.replace("@", pair), theirs) for own, theirs in _NAMES]
+def architecture(state: State) -> str:
+    """Name the class in transformers for the heads that a state of ours holds."""
+    heads = heads_in(state)
+    if tuned := [TUNED[head] for head in heads if head in TUNED]:
+        return f"Bert{tuned[0]}"
+    if "mlm" in heads:
+        pairs = any(f"heads.{head}.classifier.bias" in state for head in heads)
+        return "BertForPreTraining" if pairs else "BertForMaskedLM"
+    return "BertModel"
+
+
+def _table(head: str = "nsp") -> Table:
+    last = _LAST.get(head, "classifier.")
+    return [(own.replace("@", head), theirs.replace("%", last)) for own, theirs in _NAMES]
 
 
 def _full(name: str) -> str:
     """Undo the names of releases before 2020, and of a model without heads."""
     name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
-    return name if name.startswith(("bert.", "cls.", "classifier.")) else f"bert.{name}"
-
-
-def _architecture(foreign: State) -> str:
-    if "classifier.weight" in foreign:
-        return "BertForSequenceClassification"
-    if "cls.predictions.bias" in foreign:
-        return "BertForPreTraining" if "cls.seq_relationship.bias" in foreign else "BertForMaskedLM"
-    return "BertModel"
+    return name if name.startswith(("bert.", "cls.", "classifier.", "qa_outputs.")) else f"bert.{name}"

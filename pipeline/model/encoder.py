@@ -45,6 +45,8 @@ class Encoder(nn.Module):
         self.layers = nn.ModuleList([parts.layer(shape, at) for at in range(shape.layers)])
         self.norm = parts.norm(shape)
         self._rotary, self._head_width, self._recompute = parts.rotary, shape.head_width, recompute
+        self.frozen = 0
+        """How many parts learn nothing, from the bottom: embeddings, layers. They cost a forward pass alone."""
 
     @property
     def word_embedding_VD(self) -> Tensor:
@@ -60,14 +62,20 @@ class Encoder(nn.Module):
         `attended` is False on padding, None where there is none; with `Packed` all rows are one: [1, N].
         """
         positions_BT = _positions(ids_BT, attended)
-        hidden: Tensor = self.embeddings(ids_BT, segments_BT, positions_BT)
+        with self._learning(0):
+            hidden: Tensor = self.embeddings(ids_BT, segments_BT, positions_BT)
         rotary = rotary_of(positions_BT, self._head_width, ROTARY_THETA, hidden.dtype) if self._rotary else None
-        *most, last = self.layers
-        for layer in most:
-            hidden = self._through(layer, hidden, attended, rotary, None)
-        hidden = self._through(last, hidden, attended, rotary, chosen_M)
-        normed: Tensor = self.norm(hidden)
+        last = len(self.layers)
+        for part, layer in enumerate(self.layers, start=1):
+            with self._learning(part):
+                hidden = self._through(layer, hidden, attended, rotary, chosen_M if part == last else None)
+        with self._learning(last):
+            normed: Tensor = self.norm(hidden)
         return normed
+
+    def _learning(self, part: int) -> torch.set_grad_enabled:
+        """Compute gradients of a part, the embeddings being 0, unless it is frozen."""
+        return torch.set_grad_enabled(torch.is_grad_enabled() and part >= self.frozen)
 
     def _through(
         self, layer: nn.Module, hidden: Tensor, attended: Attended, rotary: Rotary | None, chosen_M: Tensor | None

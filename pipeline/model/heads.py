@@ -1,4 +1,4 @@
-"""What stands on the encoder: the heads of both pretraining objectives, the classifier's, and the module that is trained.
+"""What stands on the encoder: the heads of pretraining and of fine-tuning, and the module that is trained.
 
 Letters: B batch, T tokens, D width, M predicted positions, V vocabulary, C classes.
 """
@@ -57,8 +57,25 @@ class PairHead(nn.Module):
         return logits_BC
 
 
-class ModernClassifier(nn.Module):
-    """Classify a row by its first token as ModernBERT does: the masked language head's transform, dropout, linear."""
+class TokenHead(nn.Module):
+    """Classify tokens: dropout, linear.
+
+    Source: google-research/bert run_squad.py, which drops nothing; for entities as Devlin et al. 2019, section 5.3.
+    """
+
+    def __init__(self, shape: Shape, classes: int, *, dropout: float) -> None:
+        super().__init__()
+        self.dropout = Dropout(dropout)
+        self.classifier = nn.Linear(shape.width, classes)
+
+    def forward(self, hidden_MD: Tensor) -> Tensor:
+        """Return logits_MC."""
+        logits_MC: Tensor = self.classifier(self.dropout(hidden_MD))
+        return logits_MC
+
+
+class ModernTokenHead(nn.Module):
+    """Classify tokens as ModernBERT does: the masked language head's transform, dropout, linear."""
 
     def __init__(self, shape: Shape, classes: int, *, dropout: float) -> None:
         super().__init__()
@@ -67,18 +84,40 @@ class ModernClassifier(nn.Module):
         self.dropout = Dropout(dropout)
         self.classifier = nn.Linear(shape.width, classes)
 
+    def forward(self, hidden_MD: Tensor) -> Tensor:
+        """Return logits_MC."""
+        hidden_MD = self.norm(functional.gelu(self.transform(hidden_MD)))
+        logits_MC: Tensor = self.classifier(self.dropout(hidden_MD))
+        return logits_MC
+
+
+class ModernClassifier(ModernTokenHead):
+    """Classify a row by its first token."""
+
     def forward(self, hidden_BTD: Tensor) -> Tensor:
         """Return logits_BC; only the first token of each row is looked at."""
-        pooled_BD = self.norm(functional.gelu(self.transform(hidden_BTD[:, 0])))
-        logits_BC: Tensor = self.classifier(self.dropout(pooled_BD))
-        return logits_BC
+        return super().forward(hidden_BTD[:, 0])
 
 
 def classifier_of(shape: Shape, classes: int) -> nn.Module:
-    """Make the head for fine-tuning on a task with so many classes."""
+    """Make the head that tells so many classes of rows apart; with one, it gives a row a number."""
     if shape.architecture == "bert":
         return PairHead(shape, classes, dropout=shape.dropout)
     return ModernClassifier(shape, classes, dropout=shape.dropout)
+
+
+def tagger_of(shape: Shape, classes: int) -> nn.Module:
+    """Make the head that tells so many classes of tokens apart."""
+    if shape.architecture == "bert":
+        return TokenHead(shape, classes, dropout=shape.dropout)
+    return ModernTokenHead(shape, classes, dropout=shape.dropout)
+
+
+def pointer_of(shape: Shape) -> nn.Module:
+    """Make the head that scores each token as the start and as the end of an answer."""
+    if shape.architecture == "bert":
+        return TokenHead(shape, 2, dropout=0.0)
+    return ModernTokenHead(shape, 2, dropout=shape.dropout)
 
 
 @dataclass(frozen=True)
@@ -123,17 +162,21 @@ class Learner(nn.Module):
 
         In plain tuples, because DeepSpeed looks for the tensors that a backward pass will start from.
         """
-        first_B = _first(batch)
-        attended = batch.attended_BT if batch.packed is None else batch.packed
-        chosen_M = torch.cat((first_B, batch.predicted_M))
-        chosen_MD = self.encoder(batch.ids_BT, batch.segments_BT, attended, chosen_M)
-        hidden = Hidden(chosen_MD[: len(first_B), None], chosen_MD[len(first_B) :])
+        hidden = self.states(batch)
         word_embedding_VD = self.encoder.word_embedding_VD
         sums: dict[str, Sums] = {}
         for name, objective in self._objectives.items():
             terms = objective.loss(self.heads[name], hidden, word_embedding_VD, batch)
             sums[name] = (terms.loss_sum, terms.count, terms.correct)
         return sums
+
+    def states(self, batch: Any) -> Hidden:
+        """Run the encoder on one micro-batch."""
+        first_B = _first(batch)
+        attended = batch.attended_BT if batch.packed is None else batch.packed
+        chosen_M = torch.cat((first_B, batch.predicted_M))
+        chosen_MD = self.encoder(batch.ids_BT, batch.segments_BT, attended, chosen_M)
+        return Hidden(chosen_MD[: len(first_B), None], chosen_MD[len(first_B) :])
 
     def compile_parts(self) -> None:
         """Let torch.compile make the kernels of embeddings and layers, for rows of any length, at their first call.

@@ -1,12 +1,14 @@
 """Files of the Hugging Face formats, both ways: BERT and ModernBERT, after the architecture of the shape.
 
 `save` writes config.json and model.safetensors that `transformers` loads unchanged; equal weights give equal bytes.
-Our names are those of `Learner`: `encoder.*` and `heads.<objective>.*`. The masked language head is called `mlm`; any
-other head is a pair head, saved as the next sentence head, or as the classifier if it is called `classification`.
+Our names are those of `Learner`: `encoder.*` and `heads.<objective>.*`. The masked language head is called `mlm`, those
+of fine-tuned models after what they do (`names.TUNED`); any other is a pair head, saved as the next sentence head.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -14,46 +16,46 @@ from torch import Tensor, nn
 
 from pipeline.core.errors import DataError
 from pipeline.model import bertformat, modernformat
-from pipeline.model.names import CLASSIFICATION, State
+from pipeline.model.names import TUNED, State, heads_in
 from pipeline.model.shape import Shape, read_shape
 from pipeline.model.tensors import save_tensors
 
-__all__ = ["CLASSIFICATION", "State", "load", "save", "start_from"]
+__all__ = ["State", "load", "save", "start_from"]
 
 _FORMATS = {"bert": bertformat, "modern": modernformat}
 _SHARED = (".pooler.", ".transform.", ".norm.")
 """Parts of heads that any head takes over from another; what decides between classes is its own."""
+_NAMED = ("classify", "regress", "tag")
+"""Heads whose outputs have names."""
 
 
-def save(folder: Path, shape: Shape, state: State) -> None:
+def save(folder: Path, shape: Shape, state: State, labels: Sequence[str] = ()) -> None:
     """Write config.json and model.safetensors for the encoder and heads that `state` holds.
 
     The class that transformers should use follows from the heads, e.g. BertForPreTraining, BertForMaskedLM,
-    BertForSequenceClassification or BertModel.
+    BertForSequenceClassification or BertModel. `labels` name what a classifier tells apart.
 
     Raises: DataError if the format has no names for the heads.
     """
     form = _FORMATS[shape.architecture]
     plain = {name: tensor.detach().to("cpu", torch.float32) for name, tensor in state.items()}
     foreign = {name: tensor.contiguous() for name, tensor in form.to_foreign(plain).items()}
-    config = form.config_of(shape, foreign)
-    if "classifier.bias" in foreign:
-        labels = [f"LABEL_{at}" for at in range(len(foreign["classifier.bias"]))]
-        config |= {"id2label": dict(enumerate(labels)), "label2id": {name: at for at, name in enumerate(labels)}}
+    config = form.config_of(shape) | {"architectures": [form.architecture(plain)]} | _labels(plain, labels)
     folder.mkdir(parents=True, exist_ok=True)
     save_tensors(foreign, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def load(folder: Path) -> tuple[Shape, State]:
-    """Read shape and weights; heads come as `mlm` and as `nsp` or `classification`, poolers alone as `nsp`.
+    """Read shape and weights; heads come as `mlm`, as `nsp` or by what they do, poolers alone as `nsp`.
 
     Raises: DataError if the folder holds no BERT or ModernBERT in safetensors.
     """
     shape, weights = read_shape(folder), folder / "model.safetensors"
     if not weights.is_file():
         raise DataError(f"{weights}: missing; expected a Hugging Face folder with config.json and model.safetensors")
-    return shape, _FORMATS[shape.architecture].to_own(load_file(weights))
+    foreign = load_file(weights)
+    return shape, _FORMATS[shape.architecture].to_own(foreign, _tuned(folder, foreign))
 
 
 @torch.no_grad()
@@ -76,6 +78,25 @@ def start_from(module: nn.Module, folder: Path) -> list[str]:
     if stray := [name for name in missing if name.startswith("encoder.")]:
         raise DataError(f"{folder}: no weights for {stray[0]}")
     return missing
+
+
+def _labels(state: State, labels: Sequence[str]) -> dict[str, Any]:
+    """Name the outputs of a classifier; those of choices and spans have no names."""
+    counts = [len(state[f"heads.{head}.classifier.bias"]) for head in heads_in(state) if head in _NAMED]
+    if not counts:
+        return {}
+    names = list(labels) or [f"LABEL_{at}" for at in range(counts[0])]
+    return {"id2label": dict(enumerate(names)), "label2id": {name: at for at, name in enumerate(names)}}
+
+
+def _tuned(folder: Path, foreign: State) -> str | None:
+    """Tell what a fine-tuned model does, if it is one: by its class, and a classifier with one output is a regressor."""
+    last = next((foreign[name] for name in ("classifier.weight", "qa_outputs.weight") if name in foreign), None)
+    if last is None:
+        return None
+    (named, *_) = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or [""]
+    heads = [head for head, ending in TUNED.items() if named.endswith(ending)] or ["classify"]
+    return heads[-1] if len(last) == 1 else heads[0]
 
 
 def _shared_part(name: str) -> str:

@@ -1,9 +1,9 @@
-"""The Hugging Face ModernBERT format: the masked language head and the classifier share their names there."""
+"""The Hugging Face ModernBERT format: the masked language head and those of fine-tuned models share their names there."""
 
 from typing import Any
 
 from pipeline.core.errors import DataError
-from pipeline.model.names import CLASSIFICATION, State, Table, reversed_table, translate
+from pipeline.model.names import TUNED, State, Table, heads_in, reversed_table, translate
 from pipeline.model.shape import ROTARY_THETA, Shape
 
 _NAMES = [
@@ -19,12 +19,12 @@ _NAMES = [
     ("heads.@.transform.", "head.dense."),
     ("heads.@.norm.", "head.norm."),
     ("heads.mlm.bias_V", "decoder.bias"),
-    ("heads.classification.classifier.", "classifier."),
+    ("heads.@.classifier.", "classifier."),
 ]
 """Ours and theirs; # is a layer's number, @ the name of the head."""
 
 _TIED = "decoder.weight"
-_HEADS = ("mlm", CLASSIFICATION)
+_HEADS = ("mlm", *TUNED)
 
 
 def to_foreign(state: State) -> State:
@@ -32,7 +32,7 @@ def to_foreign(state: State) -> State:
 
     Raises: DataError if there is a head that the format has no names for, or more than one.
     """
-    heads = sorted({name.split(".")[1] for name in state if name.startswith("heads.")})
+    heads = heads_in(state)
     if len(heads) > 1 or any(name not in _HEADS for name in heads):
         raise DataError(f"heads {', '.join(heads)}: the ModernBERT format has names for one of {', '.join(_HEADS)}")
     table = _table(*heads)
@@ -40,19 +40,18 @@ def to_foreign(state: State) -> State:
     return foreign if heads else {name.removeprefix("model."): tensor for name, tensor in foreign.items()}
 
 
-def to_own(foreign: State) -> State:
-    """Rename their tensors."""
+def to_own(foreign: State, head: str | None) -> State:
+    """Rename their tensors; `head` is what a fine-tuned model does."""
     bare = not any(name.startswith("model.") for name in foreign)
-    table = reversed_table(_table(CLASSIFICATION if "classifier.weight" in foreign else "mlm"))
+    table = reversed_table(_table(head or "mlm"))
     names = {f"model.{name}" if bare else name: tensor for name, tensor in foreign.items() if name != _TIED}
     return {translate(name, table): tensor for name, tensor in names.items()}
 
 
-def config_of(shape: Shape, foreign: State) -> dict[str, Any]:
-    """Give config.json, labels apart."""
+def config_of(shape: Shape) -> dict[str, Any]:
+    """Give config.json, architecture and labels apart."""
     rotary = {"rope_theta": ROTARY_THETA, "rope_type": "default"}
     return {
-        "architectures": [_architecture(foreign)],
         "attention_dropout": shape.dropout,
         "bos_token_id": None,
         "classifier_dropout": shape.dropout,
@@ -83,7 +82,9 @@ def _table(head: str = "mlm") -> Table:
     return [(own.replace("@", head), theirs) for own, theirs in _NAMES]
 
 
-def _architecture(foreign: State) -> str:
-    if "classifier.weight" in foreign:
-        return "ModernBertForSequenceClassification"
-    return "ModernBertForMaskedLM" if "decoder.bias" in foreign else "ModernBertModel"
+def architecture(state: State) -> str:
+    """Name the class in transformers for the head that a state of ours holds."""
+    heads = heads_in(state)
+    if not heads:
+        return "ModernBertModel"
+    return f"ModernBert{TUNED.get(heads[0], 'ForMaskedLM')}"

@@ -10,8 +10,14 @@ from pipeline.core.errors import DataError
 State = dict[str, Tensor]
 """Parameter name -> tensor."""
 
-CLASSIFICATION = "classification"
-"""The head of a fine-tuned classifier."""
+TUNED = {
+    "classify": "ForSequenceClassification",
+    "regress": "ForSequenceClassification",
+    "choose": "ForMultipleChoice",
+    "span": "ForQuestionAnswering",
+    "tag": "ForTokenClassification",
+}
+"""The head of a fine-tuned model, named after what it does -> how the name of its class in transformers ends."""
 
 Table = Sequence[tuple[str, str]]
 """Prefixes in one format and the other."""
@@ -32,3 +38,8 @@ def translate(name: str, table: Table) -> str:
         if match := re.match(pattern, name):
             return (target.replace("#", match[1]) if "#" in source else target) + name[match.end() :]
     raise DataError(f"{name}: not a tensor of a BERT encoder or its heads")
+
+
+def heads_in(state: State) -> list[str]:
+    """List the heads whose tensors a state of ours holds."""
+    return sorted({name.split(".")[1] for name in state if name.startswith("heads.")})

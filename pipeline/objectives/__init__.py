@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pipeline.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from pipeline.model.attention import Packed
     from pipeline.model.heads import Hidden
     from pipeline.model.shape import Shape
     from pipeline.objectives.segments import Examples, Keys
@@ -43,8 +44,18 @@ class Batch(Protocol):
         ...
 
     @property
-    def next_B(self) -> "Tensor":
-        """0 in order, 1 not, -100 where there is nothing to predict."""
+    def label_B(self) -> "Tensor":
+        """What is predicted of a row, e.g. 0 in order, 1 not; -100 where there is nothing to predict."""
+        ...
+
+    @property
+    def ids_BT(self) -> "Tensor":
+        """The tokens of the rows; one behind another where they are packed."""
+        ...
+
+    @property
+    def packed(self) -> "Packed | None":
+        """Where rows begin that are packed."""
         ...
 
 
@@ -84,12 +95,16 @@ class Loss(Protocol):
 
 @dataclass(frozen=True)
 class Objective:
-    """One pretraining objective; `pairs` is None for one that is content with any examples."""
+    """What is predicted, of pretraining or fine-tuning; `pairs` is None for one that is content with any examples."""
 
     summary: str
     pairs: PairMaker | None
     head: Head
     loss: Loss
+    per: Literal["predicted", "labels"] = "labels"
+    """What its loss is a mean over: positions of a batch, or rows (or groups of rows) with a label."""
+    graded: bool = True
+    """Whether a prediction is right or wrong, so that there is an accuracy."""
 
 
 def _call(module: str, name: str, *args: Any, **settings: Any) -> Any:
@@ -109,6 +124,7 @@ OBJECTIVES: dict[str, Objective] = {
         pairs=None,
         head=_late("pipeline.objectives.mlm", "head"),
         loss=_late("pipeline.objectives.mlm", "loss"),
+        per="predicted",
     ),
     "nsp": Objective(
         summary="next sentence prediction: does the second segment follow the first, or come from another document",

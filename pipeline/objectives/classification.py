@@ -37,6 +37,6 @@ def loss(head: "nn.Module", hidden: "Hidden", word_embedding_VD: "Tensor", batch
     from pipeline.objectives import Terms
 
     logits_BC = head(hidden.first_B1D).float()
-    loss_sum = cross_entropy(logits_BC, batch.next_B, ignore_index=IGNORED, reduction="sum")
-    correct = (logits_BC.argmax(-1) == batch.next_B).sum()
-    return Terms(loss_sum, (batch.next_B != IGNORED).sum(), correct)
+    loss_sum = cross_entropy(logits_BC, batch.label_B, ignore_index=IGNORED, reduction="sum")
+    correct = (logits_BC.argmax(-1) == batch.label_B).sum()
+    return Terms(loss_sum, (batch.label_B != IGNORED).sum(), correct)

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 
 from pipeline.config import PretrainSlice
 from pipeline.core.compute import Facts
+from pipeline.core.errors import ConfigError
 from pipeline.core.files import read_json
 from pipeline.core.stage import Context, stage
 from pipeline.core.store import Artifact
 
 if TYPE_CHECKING:
+    from pipeline.model.shape import Shape
     from pipeline.training.order import Order, Phase
 
 ENTRY = "pipeline.training.rank:train"
@@ -54,7 +56,8 @@ def _order(cfg: PretrainSlice, ctx: Context) -> "Order":
         out=str(ctx.out),
         work=str(ctx.work),
         seed=cfg.seed,
-        shape=cfg.model.shape(vocabulary.manifest["facts"]["vocab_size"]),
+        shape=_shape(cfg, ctx),
+        init=str(ctx.inputs["init"].file("model.safetensors").parent.resolve()) if "init" in ctx.inputs else None,
         objectives=cfg.objectives,
         masking=Masking(
             mode=cfg.masking.mode,
@@ -80,6 +83,25 @@ def _order(cfg: PretrainSlice, ctx: Context) -> "Order":
         evaluate_every=cfg.evaluate_every,
         run=Running(**ctx.run.training()),
     )
+
+
+def _shape(cfg: PretrainSlice, ctx: Context) -> "Shape":
+    """Give the shape of the model: the recipe's, or that of the one it goes on from.
+
+    Raises: ConfigError if that one reads shorter sequences than a phase has.
+    """
+    from pipeline.model.shape import read_shape
+
+    if cfg.model is not None:
+        return cfg.model.shape(ctx.inputs["tokenizer"].manifest["facts"]["vocab_size"])
+    shape = read_shape(ctx.inputs["init"].file("config.json").parent)
+    for at, phase in enumerate(cfg.phases):
+        if phase.sequence_length > shape.max_positions:
+            raise ConfigError(
+                f"recipe.phases.{at}.sequence_length={phase.sequence_length} exceeds the {shape.max_positions} positions "
+                "of the model of recipe.pretrain.init; lower it"
+            )
+    return shape
 
 
 def _phases(cfg: PretrainSlice, ctx: Context) -> "tuple[Phase, ...]":

@@ -22,6 +22,7 @@ from pipeline.training.guard import WINDOW, Rewind, Rewinds, skips_of
 from pipeline.training.jobs import Job
 from pipeline.training.journal import Journal, Line
 from pipeline.training.order import Order
+from pipeline.training.parts import parts_of
 from pipeline.training.ranks import Ranks
 from pipeline.training.zero import Engine
 
@@ -73,7 +74,8 @@ def engine_of(order: Order, job: Job, ranks: Ranks, state: State | None) -> Engi
         huggingface.start_from(learner, Path(order.init))
     if order.run.compile:
         learner.compile_parts()
-    return Engine(learner, ranks, order.optimizer, order.run, order.precision, state)
+    parts = None if order.tuning is None else parts_of(order.tuning, order.shape.layers, job.stretches[0].rows.units)
+    return Engine(learner, ranks, order.optimizer, order.run, order.precision, state, parts)
 
 
 def _without_root(value: Any) -> Any:

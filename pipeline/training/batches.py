@@ -1,6 +1,7 @@
 """The rows of a global batch as tensors: padded to the longest, or laid one behind another; masked by row and epoch.
 
-Letters: N rows of all files, B rows of a batch, T tokens, M predicted positions, C chunks of a column.
+A unit is what is dealt to ranks and micro-batches: a row, or the rows of a question with choices.
+Letters: N rows of all files, B rows of a batch, U units of a batch, T tokens, M predicted positions, C chunks of a column.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -40,6 +41,10 @@ class Lists:
         self._first_C = np.cumsum([0, *(len(chunk) for chunk in chunks)])
         self.lengths_N = np.concatenate([np.zeros(0, np.int32), *(np.diff(offsets) for offsets in self._offsets)])
 
+    def values(self) -> NDArray[Any]:
+        """Return the values of all rows, one behind another."""
+        return np.concatenate([np.zeros(0, np.int64), *self._values])
+
     def take(self, rows_B: Ints) -> list[NDArray[Any]]:
         """Return one array a row, without copying."""
         chunk_B, within_B = self._locate(rows_B)
@@ -62,12 +67,20 @@ class Lists:
 
 
 class Rows:
-    """Training rows of several Arrow files (ids, second_at, label) as one sequence."""
+    """Training rows of several Arrow files (ids, second_at and columns of labels) as one sequence."""
 
-    def __init__(self, paths: Sequence[str], *, nothing: int, longest: int) -> None:
-        """Map the files; `nothing` is the label of rows with nothing to classify.
+    def __init__(
+        self,
+        paths: Sequence[str],
+        *,
+        nothing: int,
+        longest: int,
+        columns: Sequence[str] = ("label",),
+        per_unit: int = 1,
+    ) -> None:
+        """Map the files; `nothing` is the label of rows with nothing to predict, or NaN where labels are fractions.
 
-        Raises: DataError if there are no rows, or one is longer than `longest`.
+        Raises: DataError if there are no rows, one is longer than `longest`, or the last unit is not whole.
         """
         self._table = pa.concat_tables([read_table(Path(path)) for path in paths])
         if not len(self._table):
@@ -76,15 +89,48 @@ class Rows:
         if (length := int(self.ids.lengths_N.max())) > longest:
             raise DataError(f"{', '.join(paths)}: a row has {length} tokens, expected {longest} at most")
         self.second_at_N = self._table["second_at"].to_numpy().astype(np.int32)
-        self.label_N = self._table["label"].to_numpy().astype(np.int64)
-        self.label_N[self.label_N == nothing] = NOTHING
+        self.label_N = _labels(self._table, columns, nothing)
+        if len(self._table) % per_unit:
+            raise DataError(f"{', '.join(paths)}: has {len(self._table)} rows, expected a multiple of {per_unit}")
+        self.per_unit = per_unit
 
     def __len__(self) -> int:
         return len(self._table)
 
+    @property
+    def units(self) -> int:
+        """Count what is dealt."""
+        return len(self) // self.per_unit
+
+    def rows_of(self, units_U: Ints) -> Ints:
+        """List the rows of some units, one behind another."""
+        if self.per_unit == 1:
+            return units_U
+        rows_B: Ints = (units_U[:, None] * self.per_unit + np.arange(self.per_unit)).reshape(-1)
+        return rows_B
+
+    def labelled(self, rows_B: Ints) -> int:
+        """Count the units among whole units' rows that have a label."""
+        label_U = self.label_N[rows_B[:: self.per_unit]]
+        first_U = label_U if label_U.ndim == 1 else label_U[:, 0]
+        return int((~np.isnan(first_U) & (first_U != NOTHING)).sum())
+
     def lists(self, name: str) -> Lists:
         """Map another list column."""
         return Lists(self._table[name])
+
+
+def _labels(table: pa.Table, columns: Sequence[str], nothing: int) -> NDArray[Any]:
+    """Read what is to be predicted of rows: whole numbers or fractions, one or several of a row, or nothing."""
+    if not columns:
+        return np.full(len(table), NOTHING, np.int64)
+    parts = [table[name].to_numpy() for name in columns]
+    label_N = parts[0] if len(parts) == 1 else np.stack(parts, axis=-1)
+    if np.issubdtype(label_N.dtype, np.floating):
+        return label_N.astype(np.float32)
+    label_N = label_N.astype(np.int64)
+    label_N[label_N == nothing] = NOTHING
+    return label_N
 
 
 @dataclass(frozen=True)
@@ -98,7 +144,7 @@ class Padded:
 
 
 Masks = Callable[[Padded], tuple[Ints, Ints, Ints]]
-"""Hides tokens: returns ids_BT, flat positions at_M and labels_M."""
+"""Hides tokens, or finds those of which something is predicted: returns ids_BT, flat positions at_M and labels_M."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +156,10 @@ class MicroBatch:
     attended_BT: Tensor | None  # False on padding; None where there is none
     predicted_M: Tensor  # flat positions, row * T + column
     labels_M: Tensor
-    next_B: Tensor  # the label of the row; -100: nothing to predict
+    label_B: Tensor  # of the row; -100, or NaN of a fraction: nothing to predict
     rows_B: Ints
     tokens: int  # without padding
-    pairs: int = 0  # rows with a label
+    labels: int = 0  # units with a label
     squares: int = 0  # lengths squared, added up
     packed: Packed | None = None
 
@@ -121,7 +167,7 @@ class MicroBatch:
         """Count what losses are divided by and what throughput is told in, without asking a GPU."""
         return {
             "predicted": len(self.predicted_M),
-            "pairs": self.pairs,
+            "labels": self.labels,
             "tokens": self.tokens,
             "cells": self.ids_BT.numel(),
             "squares": self.squares,
@@ -141,7 +187,7 @@ class _Arrays:
 
 @dataclass(frozen=True)
 class Loader:
-    """Turns the rows of a global batch into this rank's micro-batches."""
+    """Turns the units of a global batch into this rank's micro-batches."""
 
     rows: Rows
     masks: Masks | None
@@ -152,18 +198,21 @@ class Loader:
     multiple: int = 1  # pad to a multiple of this many tokens
     packed: bool = False  # rows one behind another, without padding
 
-    def load(self, rows_B: Ints, epochs_B: Ints) -> Iterator[MicroBatch]:
+    def load(self, units_U: Ints, epochs_U: Ints) -> Iterator[MicroBatch]:
         """Yield the micro-batches of this rank, longest first."""
-        length_B = self.rows.ids.lengths_N[rows_B]
-        multiple = 1 if self.packed else self.multiple
-        parts = deal(length_B, ranks=self.ranks, micro_batch=self.micro_batch, multiple=multiple)[self.rank]
-        for part in parts:
-            yield self._make(rows_B[part], epochs_B[part]) if len(part) else self._empty(rows_B)
+        rows, per_unit = self.rows, self.rows.per_unit
+        length_U = rows.ids.lengths_N[rows.rows_of(units_U)].reshape(-1, per_unit).max(-1)
+        multiple, most = 1 if self.packed else self.multiple, max(1, self.micro_batch // per_unit)
+        for part in deal(length_U, ranks=self.ranks, micro_batch=most, multiple=multiple)[self.rank]:
+            if len(part):
+                yield self._make(rows.rows_of(units_U[part]), epochs_U[part].repeat(per_unit))
+            else:
+                yield self._empty(units_U)
 
     def all_rows(self) -> Iterator[MicroBatch]:
         """Yield this rank's share of all rows, for evaluation."""
-        rows_N = np.arange(len(self.rows))
-        return self.load(rows_N, np.zeros_like(rows_N))
+        units_U = np.arange(self.rows.units)
+        return self.load(units_U, np.zeros_like(units_U))
 
     def _make(self, rows_B: Ints, epochs_B: Ints) -> MicroBatch:
         padded = self._pad(rows_B, epochs_B)
@@ -181,7 +230,7 @@ class Loader:
             self._send(label_B),
             rows_B,
             tokens=int(lengths_B.sum()),
-            pairs=int((label_B != NOTHING).sum()),
+            labels=self.rows.labelled(rows_B),
             squares=int((lengths_B**2).sum()),
             packed=packed,
         )
@@ -198,18 +247,20 @@ class Loader:
         starts_B = np.concatenate([[0], np.cumsum(padded.lengths_B)]).astype(np.int32)
         return Packed(self._send(starts_B), int(padded.lengths_B.max()))
 
-    def _empty(self, rows_B: Ints) -> MicroBatch:
+    def _empty(self, units_U: Ints) -> MicroBatch:
         """Stand in for a micro-batch where rows ran out: a rank must step along, but predicts nothing."""
-        some = self._make(rows_B[:1], np.zeros(1, np.int64))
-        nowhere, no_label = some.labels_M[:0], torch.full_like(some.next_B, NOTHING)
+        rows_B = self.rows.rows_of(units_U[:1])
+        some = self._make(rows_B, np.zeros_like(rows_B))
+        nothing = float("nan") if some.label_B.is_floating_point() else NOTHING
+        nowhere, no_label = some.predicted_M[:0], torch.full_like(some.label_B, nothing)
         return replace(
             some,
             predicted_M=nowhere,
             labels_M=nowhere,
-            next_B=no_label,
+            label_B=no_label,
             rows_B=rows_B[:0],
             tokens=0,
-            pairs=0,
+            labels=0,
             squares=0,
         )
 

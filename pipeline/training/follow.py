@@ -19,7 +19,8 @@ from pipeline.training.throughput import derived, peak_tflops, perplexity
 log = logging.getLogger("pretrace")
 
 NOT_METRICS = frozenset({"step", "phase", "attended", "to_step", "batch"})
-TOLD = ("loss", "held_out_mlm_loss", "held_out_classification_accuracy")
+GRADED = ("classify", "choose", "span", "tag")
+TOLD = ("loss", "held_out_mlm_loss", "held_out_regress_loss", *(f"held_out_{kind}_accuracy" for kind in GRADED))
 TERA = 1e12
 
 

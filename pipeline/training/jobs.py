@@ -5,7 +5,6 @@ Pretraining and fine-tuning differ here and in what is written at the end; the l
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,12 @@ from numpy.typing import NDArray
 
 from pipeline.core.errors import DataError
 from pipeline.core.seeds import seed_of
-from pipeline.model.heads import classifier_of
-from pipeline.model.huggingface import CLASSIFICATION
 from pipeline.objectives import OBJECTIVES, Objective
+from pipeline.objectives.labelled import objective_of
 from pipeline.tables import Next
-from pipeline.training.batches import NOTHING, Ints, Masks, Padded, Rows, static_masks
-from pipeline.training.order import Classification, Masking, Order, Phase
+from pipeline.training.batches import Ints, Masks, Padded, Rows, static_masks
+from pipeline.training.labels import labelled_rows
+from pipeline.training.order import Masking, Order, Phase, Tuning
 from pipeline.training.sampler import Sampler, Sizes
 
 
@@ -74,35 +73,20 @@ def job_of(order: Order) -> Job:
 
     Raises: DataError if there are none, or rows are longer than the order says.
     """
-    if order.classification is not None:
-        return Job({CLASSIFICATION: _classifier(order)}, (_fine_tuning(order, order.classification),))
+    if order.tuning is not None:
+        kind = order.tuning.kind
+        learned = objective_of(kind, len(order.tuning.labels), order.tuning.choices)
+        return Job({kind: learned}, (_fine_tuning(order, order.tuning),))
     objectives = {name: OBJECTIVES[name] for name in order.objectives}
     return Job(objectives, tuple(_pretraining(order, at, phase) for at, phase in enumerate(order.phases)))
 
 
-def _classifier(order: Order) -> Objective:
-    assert order.classification is not None
-    head = partial(classifier_of, classes=order.classification.classes)
-    return Objective("classify a row", pairs=None, head=head, loss=OBJECTIVES["nsp"].loss)
-
-
-def _fine_tuning(order: Order, table: Classification) -> Stretch:
-    longest = order.shape.max_positions
-    rows, dev = (Rows([path], nothing=-1, longest=longest) for path in (table.train, table.dev))
-    for path, part in ((table.train, rows), (table.dev, dev)):
-        _check_labels(path, part, table.classes)
-    sampler = Sampler(len(rows), table.batch, order.seed, "finetune", epochs=table.epochs)
-    steps = -(-len(rows) * table.epochs // table.batch)
-    return Stretch(rows, None, dev, None, sampler, steps, bounded=True)
-
-
-def _check_labels(path: str, rows: Rows, classes: int) -> None:
-    known = rows.label_N[rows.label_N != NOTHING]
-    if not len(known):
-        raise DataError(f"{path}: no row has a label")
-    if known.min() < 0 or known.max() >= classes:
-        odd = known.min() if known.min() < 0 else known.max()
-        raise DataError(f"{path}: label {odd} with order.classification.classes={classes}")
+def _fine_tuning(order: Order, tuning: Tuning) -> Stretch:
+    rows, masks = labelled_rows(tuning, tuning.train, order.shape.max_positions)
+    dev, dev_masks = labelled_rows(tuning, tuning.dev, order.shape.max_positions)
+    sampler = Sampler(rows.units, tuning.batch, order.seed, "finetune", epochs=tuning.epochs)
+    steps = -(-rows.units * tuning.epochs // tuning.batch)
+    return Stretch(rows, masks, dev, dev_masks, sampler, steps, bounded=True)
 
 
 def _pretraining(order: Order, at: int, phase: Phase) -> Stretch:

@@ -128,9 +128,9 @@ class Trainer:
             phase, within = self._job.locate(step)
             stretch = self._job.stretches[phase]
             batch = stretch.batch_of(within, frozenset(number for at, number in self._skips if at == phase))
-            rows_B, epochs_B = stretch.sampler.take(batch)
-            parts = list(self._loader(stretch.rows, stretch.masks).load(rows_B, epochs_B))
-            yield Fed(step, phase, batch, len(rows_B), parts)
+            units_U, epochs_U = stretch.sampler.take(batch)
+            parts = list(self._loader(stretch.rows, stretch.masks).load(units_U, epochs_U))
+            yield Fed(step, phase, batch, len(units_U) * stretch.rows.per_unit, parts)
 
     def _advance(self, feed: Iterator[Fed]) -> None:
         line, due, stop = self._take_step(feed)
@@ -150,7 +150,7 @@ class Trainer:
         waited = time.perf_counter() - begin
         counts = self._count(fed.parts)
         sums, due, stop = self._forward_backward(fed.parts, counts)
-        line: Line = {"step": self._step, "phase": fed.phase, **_losses(sums)}
+        line: Line = {"step": self._step, "phase": fed.phase, **self._losses(sums)}
         self._refuse(fed, self._guard.look(fed.phase, line["loss"]))
         rate = learning_rate(
             self._order.schedule, peak=self._order.optimizer.learning_rate, step=self._step, steps=self._job.steps
@@ -159,7 +159,7 @@ class Trainer:
         if self._order.precision != "fp16" and not math.isfinite(norm):  # there it is how the loss scale is found
             self._refuse(fed, f"the gradient norm is {norm}")
         seconds, stalled, self._stalled = time.perf_counter() - begin, self._stalled, 0.0
-        line |= {"learning_rate": rate, "gradient_norm": norm, "sequences": fed.sequences, **_told(counts)}
+        line |= {"learning_rate": rate, "gradient_norm": norm, "sequences": fed.sequences, **self._told(counts)}
         line |= {"seconds": round(seconds, 6), "data_seconds": round(waited, 6)}
         return line | {"checkpoint_seconds": round(stalled, 6), "memory_bytes": self._memory()}, due, stop
 
@@ -177,7 +177,8 @@ class Trainer:
             # run draws the same.
             torch.manual_seed(seed_of(self._order.seed, "dropout", self._step, self._ranks.rank, at))
             sums = self._engine.forward(part)
-            loss = sum(loss_sum / max(1, _divisor(name, counts)) for name, (loss_sum, _, _) in sums.items())
+            per = {name: counts[self._job.objectives[name].per] for name in sums}
+            loss = sum(loss_sum / max(1, per[name]) for name, (loss_sum, _, _) in sums.items())
             self._engine.backward(loss, last=at + 1 == len(parts))
             terms.append(sums)
         totals, wishes = self._add_up(terms, wishes=[self._saver.due(self._step), self._stop.wished()])
@@ -207,7 +208,7 @@ class Trainer:
             sums, _ = self._add_up(self._engine.forward(part) for part in parts)
         self._engine.train(True)
         line = {"step": self._step, "phase": at}
-        self._note(line | {f"held_out_{name}": value for name, value in _losses(sums).items()})
+        self._note(line | {f"held_out_{name}": value for name, value in self._losses(sums).items()})
 
     def _interrupt(self) -> None:
         self._saver.wait()
@@ -244,21 +245,20 @@ class Trainer:
             return int(torch.cuda.max_memory_allocated(self._ranks.device))
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KILOBYTE
 
+    def _told(self, counts: dict[str, int]) -> Line:
+        """Give what the journal tells of a step's size.
 
-def _divisor(objective: str, counts: dict[str, int]) -> int:
-    return counts["predicted"] if objective == "mlm" else counts["pairs"]
+        `predicted` is how many tokens are compared with the vocabulary, `attended` how many tokens a token sees.
+        """
+        predicted = counts["predicted"] if "mlm" in self._job.objectives else 0
+        told = {"tokens": counts["tokens"], "cells": counts["cells"], "predicted": predicted}
+        return told | {"attended": round(counts["squares"] / max(1, counts["tokens"]), 3)}
 
-
-def _told(counts: dict[str, int]) -> Line:
-    """Give what the journal tells of a step's size; `attended` is how many tokens a token sees."""
-    told = {name: counts[name] for name in ("tokens", "cells", "predicted")}
-    return told | {"attended": round(counts["squares"] / max(1, counts["tokens"]), 3)}
-
-
-def _losses(sums: Sums) -> Line:
-    """Turn sums into means; None where nothing was predicted."""
-    line: Line = {"loss": sum(loss_sum / max(1, count) for loss_sum, count, _ in sums.values())}
-    for name, (loss_sum, count, correct) in sums.items():
-        line[f"{name}_loss"] = loss_sum / count if count else None
-        line[f"{name}_accuracy"] = correct / count if count else None
-    return line
+    def _losses(self, sums: Sums) -> Line:
+        """Turn sums into means; None where nothing was predicted."""
+        line: Line = {"loss": sum(loss_sum / max(1, count) for loss_sum, count, _ in sums.values())}
+        for name, (loss_sum, count, correct) in sums.items():
+            line[f"{name}_loss"] = loss_sum / count if count else None
+            if self._job.objectives[name].graded:
+                line[f"{name}_accuracy"] = correct / count if count else None
+        return line

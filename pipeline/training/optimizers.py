@@ -1,9 +1,10 @@
 """The optimizers: groups of parameters and their settings, and which moments each keeps of them.
 
-`factor` of a group is its learning rate in relation to the one that the schedule gives.
+`factor` of a group is its learning rate in relation to the one that the schedule gives; before update number `begins`,
+counted from 0, it is left alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 from pipeline.training.lamb import Lamb
 from pipeline.training.muon import MOMENTUM, Muon, turns
 from pipeline.training.order import Optimizer
+from pipeline.training.parts import Parts
 from pipeline.training.stableadamw import StableAdamW
 
 Groups = list[dict[str, Any]]
@@ -19,10 +21,21 @@ Groups = list[dict[str, Any]]
 ADAM = ("exp_avg", "exp_avg_sq")
 
 
-def make(module: nn.Module, optimizer: Optimizer) -> torch.optim.Optimizer:
+def make(module: nn.Module, optimizer: Optimizer, parts: Parts | None = None) -> torch.optim.Optimizer:
     """Make the optimizer that the order names, over the module's parameters."""
     groups, kind = OPTIMIZERS[optimizer.name]
-    return kind([group for group in groups(module, optimizer) if group["params"]])
+    made = [group | {"begins": 0} for group in groups(module, optimizer)]
+    if parts is not None:
+        made = [smaller for group in made for smaller in _by_part(group, module, parts)]
+    return kind([group for group in made if group["params"]])
+
+
+def _by_part(group: dict[str, Any], module: nn.Module, parts: Parts) -> Iterator[dict[str, Any]]:
+    """Divide a group into those of the module's parts."""
+    depth_of = {id(one): parts.depth(name) for name, one in module.named_parameters()}
+    for depth, (share, begins) in enumerate(zip(parts.shares, parts.begins, strict=True)):
+        mine = [one for one in group["params"] if depth_of[id(one)] == depth]
+        yield group | {"params": mine, "factor": group["factor"] * share, "begins": begins}
 
 
 def _two_groups(module: nn.Module, optimizer: Optimizer) -> Groups:

@@ -44,15 +44,29 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class Classification:
-    """Fine-tuning data: Arrow files with the columns ids, second_at and label (-1 where unknown)."""
+class Asked:
+    """A table of which the finished model is asked, and what its predictions are called."""
 
+    name: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Fine-tuning: Arrow files of a task as `tables.encoded_schema` has them, and how the weights are tuned."""
+
+    kind: Literal["classify", "regress", "choose", "span", "tag"]
     train: str
     dev: str
-    classes: int
     epochs: int
-    batch: int  # sequences, over all ranks
-    test: str | None = None
+    batch: int  # rows, or questions with choices, over all ranks
+    labels: tuple[str, ...] = ()  # classify and tag: names of the classes
+    choices: int = 1  # choose: rows of a question, one behind another
+    predicted: tuple[Asked, ...] = ()
+    layer_decay: float = 1.0  # each part's learning rate in relation to the one above it
+    trained: Literal["all", "head", "gradual"] = (
+        "all"  # head: the encoder stays as it is; gradual: a part more an epoch
+    )
 
 
 @dataclass(frozen=True)
@@ -110,7 +124,7 @@ class Order:
     objectives: tuple[str, ...] = ()  # pretrain: names in pipeline.objectives.OBJECTIVES
     masking: Masking | None = None
     phases: tuple[Phase, ...] = ()  # pretrain
-    classification: Classification | None = None  # finetune
+    tuning: Tuning | None = None  # finetune
     init: str | None = None  # Hugging Face folder to start from; None: random weights
     precision: Precision = "float32"
     evaluate_every: int | None = None  # steps; None: only at the end of a phase
@@ -148,8 +162,8 @@ def order_of(plain: dict[str, Any]) -> Order:
 def _check(order: Order) -> None:
     if order.job == "pretrain" and not (order.phases and order.objectives):
         raise ConfigError("order.phases, order.objectives: a pretrain order needs at least one of each")
-    if order.job == "finetune" and order.classification is None:
-        raise ConfigError("order.classification: a finetune order needs it")
+    if order.job == "finetune" and order.tuning is None:
+        raise ConfigError("order.tuning: a finetune order needs it")
     if "mlm" in order.objectives and order.masking is None:
         raise ConfigError("order.masking: the objective mlm needs it")
     if order.masking and order.masking.unit != "token" and order.masking.tokenizer is None:

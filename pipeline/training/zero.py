@@ -17,6 +17,7 @@ from pipeline.training.combinations import ORDER, Choice, refusals
 from pipeline.training.layout import Flat, Layout, Piece, Values
 from pipeline.training.optimizers import make
 from pipeline.training.order import Optimizer, Precision, Running
+from pipeline.training.parts import Parts
 from pipeline.training.perparameter import PerParameter
 from pipeline.training.ranks import Ranks
 
@@ -35,21 +36,24 @@ class Engine:
         run: Running,
         precision: Precision,
         state: State | None,
+        parts: Parts | None = None,
     ) -> None:
         """Start from the module's own weights, or from `state` (given on rank 0, None elsewhere).
+
+        `parts` says which of the module's parts learn slower, or later.
 
         Raises: ConfigError for settings that do not go together.
         """
         import deepspeed
 
         check(optimizer, run, precision)
-        self.stage, self.ranks, self.clip = run.zero_stage, ranks, optimizer.clip
+        self.stage, self.ranks, self.clip, self._parts = run.zero_stage, ranks, optimizer.clip, parts
         resumed = ranks.agree(None if state is None else (state.updates, state.loss_scale))
         if resumed:
             _broadcast(module, state, ranks)
         shapes = {name: one.shape for name, one in module.named_parameters()}
         exact = _copies(module) if precision != "float32" else None  # DeepSpeed would start from rounded ones
-        self._inner = make(module, optimizer)
+        self._inner = make(module, optimizer, parts)
         config = _config(module, ranks, optimizer, run, precision)
         self._engine, *_ = deepspeed.initialize(model=module, optimizer=self._inner, config=config)
         self._layout = Layout(shapes, list(self._flats(list(module.parameters()))), ranks, spread=self.stage > 0)
@@ -60,6 +64,7 @@ class Engine:
         self._make_moments(resumed[0] if resumed else 0)
         if resumed:
             self._restore(state, resumed[1])
+        self._freeze()
 
     def train(self, mode: bool) -> None:
         """Switch dropout on or off."""
@@ -79,10 +84,15 @@ class Engine:
 
     def update(self, learning_rate: float) -> float:
         """Clip, make the optimizer's update, and return the global gradient norm before clipping."""
-        for group in self._inner.param_groups:
-            group["lr"] = learning_rate * group["factor"]
+        waiting = self._waiting()
+        for at, group in enumerate(self._inner.param_groups):
+            group["lr"] = 0.0 if at in waiting else learning_rate * group["factor"]
         norm = self._clip_plain() if self.stage == 0 else None
         self._engine.step()
+        for flat in self._layout.flats:
+            if flat.group in waiting:
+                self._inner.state[flat.tensor]["step"].zero_()  # its moments begin when it does
+        self._freeze()
         return float(norm if norm is not None else self._engine.get_global_grad_norm())
 
     def gather(self) -> State | None:
@@ -105,8 +115,22 @@ class Engine:
         """Stage 0 runs a plain torch optimizer and keeps the norm to itself."""
         return torch.nn.utils.clip_grad_norm_(self._engine.module.parameters(), self.clip or float("inf"))
 
+    def _waiting(self) -> set[int]:
+        """List the groups that the next update leaves alone."""
+        if self._parts is None:
+            return set()
+        made = self._updates()
+        return {at for at, group in enumerate(self._inner.param_groups) if group["begins"] > made}
+
+    def _freeze(self) -> None:
+        """Have the module compute no gradients of what the next update leaves alone."""
+        if self._parts is not None:
+            self._engine.module.encoder.frozen = self._parts.frozen(self._updates())
+
     def _updates(self) -> int:
-        return int(next(iter(self._inner.state.values()))["step"])
+        groups = self._inner.param_groups
+        first = next(flat for flat in self._layout.flats if not groups[flat.group]["begins"])
+        return int(self._inner.state[first.tensor]["step"])
 
     def _weights(self) -> Values:
         """The weights in float32, as the optimizer updates them."""
@@ -123,9 +147,10 @@ class Engine:
     def _make_moments(self, updates: int) -> None:
         """Create the optimizer's state before its first step, where a checkpoint can be put into it."""
         for flat in self._layout.flats:
-            kinds = self._inner.param_groups[flat.group]["moments"]
-            moments = {kind: torch.zeros_like(flat.tensor, requires_grad=False) for kind in kinds}
-            self._inner.state[flat.tensor] = {"step": _counter(flat.tensor, self._inner, updates), **moments}
+            group = self._inner.param_groups[flat.group]
+            moments = {kind: torch.zeros_like(flat.tensor, requires_grad=False) for kind in group["moments"]}
+            own = max(0, updates - group["begins"])
+            self._inner.state[flat.tensor] = {"step": _counter(flat.tensor, self._inner, own), **moments}
 
     def _restore(self, state: State | None, loss_scale: Mapping[str, float]) -> None:
         for kind in self._kinds():

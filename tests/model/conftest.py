@@ -28,7 +28,7 @@ class Rows:
     attended_BT: Tensor | None
     predicted_M: Tensor
     labels_M: Tensor
-    next_B: Tensor
+    label_B: Tensor
     packed: Packed | None = None
 
 
@@ -65,8 +65,8 @@ def padded_rows(shape: Shape) -> Rows:
     segments_BT = (torch.arange(tokens) >= torch.tensor([4, tokens // 2, 5, 2])[:, None]).long() * attended_BT
     predicted_M = torch.tensor([2, 3, tokens - 1, tokens + 4, 2 * tokens + 8, 3 * tokens + 1, 3 * tokens + 2])
     labels_M = torch.randint(5, shape.vocab_size, (len(predicted_M),), generator=generator)
-    next_B = torch.tensor([0, 1, -100, 1])
-    return Rows(ids_BT * attended_BT, segments_BT, attended_BT, predicted_M, labels_M, next_B)
+    label_B = torch.tensor([0, 1, -100, 1])
+    return Rows(ids_BT * attended_BT, segments_BT, attended_BT, predicted_M, labels_M, label_B)
 
 
 def packed_rows(padded: Rows) -> Rows:
@@ -81,6 +81,6 @@ def packed_rows(padded: Rows) -> Rows:
         None,
         starts_B[row_M] + column_M,
         padded.labels_M,
-        padded.next_B,
+        padded.label_B,
         Packed(starts_B.int(), int(lengths_B.max())),
     )

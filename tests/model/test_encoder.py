@@ -92,6 +92,6 @@ def test_a_fresh_layer_of_the_modern_architecture_is_the_identity() -> None:
 
 
 def test_a_row_without_a_label_adds_nothing_to_the_loss() -> None:
-    rows = replace(padded_rows(TINY), next_B=torch.full((4,), NOTHING))
+    rows = replace(padded_rows(TINY), label_B=torch.full((4,), NOTHING))
     loss_sum, count, _ = learner_of(TINY, ["nsp"])(rows)["nsp"]
     assert (loss_sum.item(), count.item()) == (0.0, 0)

@@ -1,7 +1,6 @@
 """The model against transformers' own, and the format both ways."""
 
 import json
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,9 @@ import transformers
 from pipeline.core.errors import DataError
 from pipeline.core.files import sha256_of
 from pipeline.model import huggingface
-from pipeline.model.heads import Learner, classifier_of
+from pipeline.model.heads import Learner
 from pipeline.model.shape import SIZES, Shape
-from pipeline.objectives import OBJECTIVES, Objective
+from pipeline.objectives.labelled import objective_of
 from tests.model.conftest import ODD, TINY, learner_of, learner_with, padded_rows, state_of
 
 BOTH = ("mlm", "nsp")
@@ -67,23 +66,7 @@ def test_what_transformers_saves_comes_back_to_it_unchanged(tmp_path: Path) -> N
 
 
 def _classifier(shape: Shape, classes: int) -> Learner:
-    head = partial(classifier_of, classes=classes)
-    return learner_with(shape, {"classification": Objective("", pairs=None, head=head, loss=OBJECTIVES["nsp"].loss)})
-
-
-@pytest.mark.parametrize("classes", [2, 5])
-def test_a_classifier_loads_in_transformers(classes: int, tmp_path: Path) -> None:
-    shape = TINY
-    learner = _classifier(shape, classes)
-    huggingface.save(tmp_path, shape, state_of(learner))
-    theirs = transformers.BertForSequenceClassification.from_pretrained(tmp_path).eval()
-    rows = padded_rows(shape)
-    ids_BT, segments_BT, attended_BT = rows.ids_BT, rows.segments_BT, rows.attended_BT
-    assert attended_BT is not None
-    with torch.no_grad():
-        expected = theirs(ids_BT, attention_mask=attended_BT.long(), token_type_ids=segments_BT).logits
-        logits_BC = learner.heads["classification"](learner.encoder(ids_BT, segments_BT, attended_BT))
-    torch.testing.assert_close(logits_BC, expected, atol=1e-5, rtol=0)
+    return learner_with(shape, {"classify": objective_of("classify", classes, choices=1)})
 
 
 @pytest.mark.parametrize(("objectives", "kind"), [(["mlm"], "BertForMaskedLM"), ([], "BertModel")])
@@ -102,8 +85,8 @@ def test_fine_tuning_starts_from_the_pretrained_encoder_and_pooler(tmp_path: Pat
     huggingface.save(tmp_path, shape, state_of(pretrained))
     classifier = _classifier(shape, 3)
     missing = huggingface.start_from(classifier, tmp_path)
-    assert missing == ["heads.classification.classifier.weight", "heads.classification.classifier.bias"]
-    assert torch.equal(classifier.heads["classification"].pooler.weight, pretrained.heads["nsp"].pooler.weight)
+    assert missing == ["heads.classify.classifier.weight", "heads.classify.classifier.bias"]
+    assert torch.equal(classifier.heads["classify"].pooler.weight, pretrained.heads["nsp"].pooler.weight)
     assert torch.equal(classifier.encoder.layers[1].outer.weight, pretrained.encoder.layers[1].outer.weight)
 
 

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,17 @@ from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.files import sha256_of
 from pipeline.model import huggingface
 from pipeline.model.encoder import initialize
-from pipeline.model.heads import Learner, classifier_of
+from pipeline.model.heads import Learner
 from pipeline.model.shape import Shape, read_shape
-from pipeline.objectives import OBJECTIVES, Objective
+from pipeline.objectives import OBJECTIVES
+from pipeline.objectives.labelled import objective_of
 from tests.model.conftest import MODERN, learner_of, learner_with, padded_rows, state_of
 
 ODD = replace(MODERN, layers=3, width=60, heads=5, intermediate_size=77, dropout=0.1)
 
 
 def _classifier(shape: Shape, classes: int) -> Learner:
-    head = partial(classifier_of, classes=classes)
-    return learner_with(shape, {"classification": Objective("", pairs=None, head=head, loss=OBJECTIVES["nsp"].loss)})
+    return learner_with(shape, {"classify": objective_of("classify", classes, choices=1)})
 
 
 @pytest.mark.parametrize("shape", [MODERN, ODD], ids=["tiny", "odd"])
@@ -40,19 +39,6 @@ def test_an_export_gives_transformers_the_same_logits(shape: Shape, tmp_path: Pa
         hidden_BTD = learner.encoder(rows.ids_BT, rows.segments_BT, rows.attended_BT)
         logits_MV = learner.heads["mlm"](hidden_BTD[rows.attended_BT], learner.encoder.word_embedding_VD)
     torch.testing.assert_close(logits_MV, expected_BTV[rows.attended_BT], atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("classes", [2, 5])
-def test_a_classifier_loads_in_transformers(classes: int, tmp_path: Path) -> None:
-    learner = _classifier(MODERN, classes)
-    huggingface.save(tmp_path, MODERN, state_of(learner))
-    theirs = transformers.ModernBertForSequenceClassification.from_pretrained(tmp_path).eval()
-    rows = padded_rows(MODERN)
-    assert rows.attended_BT is not None
-    with torch.no_grad():
-        expected_BC = theirs(rows.ids_BT, attention_mask=rows.attended_BT.long()).logits
-        logits_BC = learner.heads["classification"](learner.encoder(rows.ids_BT, rows.segments_BT, rows.attended_BT))
-    torch.testing.assert_close(logits_BC, expected_BC, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -77,9 +63,9 @@ def test_fine_tuning_starts_from_the_pretrained_encoder_and_the_transform_of_its
     classifier = _classifier(MODERN, 3)
     initialize(classifier, MODERN, seed=1)
     assert huggingface.start_from(classifier, tmp_path) == [
-        "heads.classification.classifier.weight", "heads.classification.classifier.bias",
+        "heads.classify.classifier.weight", "heads.classify.classifier.bias",
     ]  # fmt: skip
-    assert torch.equal(classifier.heads["classification"].transform.weight, pretrained.heads["mlm"].transform.weight)
+    assert torch.equal(classifier.heads["classify"].transform.weight, pretrained.heads["mlm"].transform.weight)
     assert torch.equal(classifier.encoder.layers[1].outer.weight, pretrained.encoder.layers[1].outer.weight)
 
 
@@ -104,8 +90,8 @@ def test_a_modernbert_that_computes_otherwise_is_refused(
 
 
 def test_the_format_has_names_for_one_head(tmp_path: Path) -> None:
-    state = state_of(learner_of(MODERN, ["mlm"])) | {"heads.classification.classifier.bias": torch.zeros(2)}
-    with pytest.raises(DataError, match="heads classification, mlm: the ModernBERT format has names for one of"):
+    state = state_of(learner_of(MODERN, ["mlm"])) | {"heads.classify.classifier.bias": torch.zeros(2)}
+    with pytest.raises(DataError, match="heads classify, mlm: the ModernBERT format has names for one of"):
         huggingface.save(tmp_path, MODERN, state)
 
 

@@ -14,7 +14,7 @@ PAIRED = pytest.mark.parametrize("name", ["nsp", "sop"])
 class Batch:
     predicted_M: torch.Tensor
     labels_M: torch.Tensor
-    next_B: torch.Tensor
+    label_B: torch.Tensor
 
 
 def batch(*labels: int) -> Batch:

@@ -14,7 +14,7 @@ VOCAB = 50
 class Batch:
     predicted_M: torch.Tensor
     labels_M: torch.Tensor
-    next_B: torch.Tensor
+    label_B: torch.Tensor
 
 
 def test_the_loss_is_the_sum_over_predicted_positions() -> None:

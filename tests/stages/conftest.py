@@ -17,6 +17,8 @@ from pipeline.plan import plan
 from pipeline.running import Run
 from tests.core.places import InTurn, Unrecorded
 
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.?,"
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{letter}" for letter in LETTERS)]
 NEWS = "package:gensim/test/test_data/lee_background.cor"
 SMALL = {
     "corpus": {"shards": 3, "cleaning": {"minimum_words": 1}},
@@ -48,7 +50,7 @@ class Workshop:
             for name in tree
         }
         tree["corpus"] = {**tree["corpus"], "sources": sources}
-        steps = plan(Recipe.model_validate(tree), Digests(self.store.root / "digests.jsonl").describe)
+        steps = plan(Recipe.model_validate(tree), Digests(self.store.root / "digests.jsonl").describe, self.store.get)
         return {step.name: step for step in steps}
 
     def make(self, step: Step) -> Artifact:
@@ -67,6 +69,19 @@ class Workshop:
 @pytest.fixture
 def workshop(tmp_path: Path) -> Workshop:
     return Workshop(tmp_path / "texts", Store(tmp_path / "store").open())
+
+
+@pytest.fixture
+def bert(tmp_path: Path) -> Path:
+    """A folder as from the Hub: a tiny encoder over letters, of 48 positions."""
+    from pipeline.model import huggingface
+    from pipeline.model.heads import Learner
+    from pipeline.model.shape import Shape
+
+    folder, shape = tmp_path / "bert", Shape(1, 16, 2, vocab_size=len(PIECES), max_positions=48)
+    huggingface.save(folder, shape, dict(Learner(shape, {}).named_parameters()))
+    (folder / "vocab.txt").write_text("\n".join(PIECES) + "\n", encoding="utf-8")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,8 @@ import pytest
 
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.outside import locate
-from pipeline.tasks import TASKS, Row
+from pipeline.tasks import TASKS
+from pipeline.tasks.rows import Labelled
 
 POLARITY = TASKS["polarity"]
 SAMPLE = "package:gensim/test/test_data/pang_lee_polarity.cor"
@@ -16,7 +17,7 @@ def test_every_line_of_the_sample_is_a_row() -> None:
     path = locate(SAMPLE)
     rows = list(POLARITY.read(path))
     assert len(rows) == sum(1 for line in path.read_bytes().splitlines() if line.strip())
-    assert Counter(row.label for row in rows) == {0: 100, 1: 100}
+    assert Counter(row.answer for row in rows) == {"neg": 100, "pos": 100}
     assert sum("—" in row.first or "é" in row.first for row in rows) >= 5  # in lines that are not UTF-8
     assert all(row.first and not row.second and "__label__" not in row.first for row in rows)
 
@@ -25,7 +26,10 @@ def test_every_line_of_the_sample_is_a_row() -> None:
 def test_a_line_begins_with_its_label_and_empty_lines_are_passed_over(tmp_path: Path, name: str) -> None:
     data = "\ufeff__label__pos a warm , funny film \n\n  \n__label__neg   dull\r\n".encode()
     (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-    assert list(POLARITY.read(tmp_path / name)) == [Row("a warm , funny film", "", 1), Row("dull", "", 0)]
+    assert list(POLARITY.read(tmp_path / name)) == [
+        Labelled("a warm , funny film", "", "pos"),
+        Labelled("dull", "", "neg"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -47,13 +51,13 @@ def test_a_line_without_a_known_label_is_named(tmp_path: Path, line: str, begin:
 def test_a_line_in_no_encoding_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("__label__pos é\n".encode() + b"__label__neg caf\xe9\n__label__neg \x81\n")
     rows = POLARITY.read(tmp_path / "a.txt")
-    assert [next(rows), next(rows)] == [Row("é", "", 1), Row("café", "", 0)]
+    assert [next(rows), next(rows)] == [Labelled("é", "", "pos"), Labelled("café", "", "neg")]
     with pytest.raises(DataError, match=r"/a\.txt: line 3 is not UTF-8"):
         next(rows)
 
 
 def test_the_one_file_is_the_training_set(tmp_path: Path) -> None:
     (tmp_path / "a.txt").touch()
-    assert POLARITY.find(tmp_path / "a.txt") == {"train": tmp_path / "a.txt"}
+    assert POLARITY.files(tmp_path / "a.txt") == {"train": tmp_path / "a.txt"}
     with pytest.raises(ConfigError, match=r"nope: no such file; expected one with lines such as __label__pos"):
-        POLARITY.find(tmp_path / "nope")
+        POLARITY.files(tmp_path / "nope")

@@ -183,7 +183,7 @@ def rows_of(batch: Any) -> Iterator[dict[str, Any]]:
             "segments": batch.segments_BT[at][real].tolist(),
             "where": (batch.predicted_M[here] % width).tolist(),
             "labels": batch.labels_M[here].tolist(),
-            "next": int(batch.next_B[at]),
+            "next": int(batch.label_B[at]),
         }
 
 

@@ -101,9 +101,9 @@ def test_a_rank_without_rows_steps_along_and_predicts_nothing(examples: dict[str
         for rank in range(3)
     ]
     assert [len(part) for part in parts] == [1, 1, 1]
-    nothing = dict.fromkeys(("predicted", "pairs", "tokens", "squares"), 0)
+    nothing = dict.fromkeys(("predicted", "labels", "tokens", "squares"), 0)
     assert parts[2][0].counts() == nothing | {"cells": parts[2][0].ids_BT.numel()}
-    assert (parts[2][0].next_B == NOTHING).all()
+    assert (parts[2][0].label_B == NOTHING).all()
 
 
 def test_sorting_by_length_leaves_next_to_no_padding(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_counts_are_those_of_the_tensors(order: Order) -> None:
         length_B = length_B.expand(len(batch.ids_BT))
         assert batch.counts() == {
             "predicted": int((batch.labels_M >= 0).sum()),
-            "pairs": int((batch.next_B != NOTHING).sum()),
+            "labels": int((batch.label_B != NOTHING).sum()),
             "tokens": int(length_B.sum()),
             "cells": batch.ids_BT.numel(),
             "squares": int((length_B**2).sum()),
@@ -156,7 +156,7 @@ def _unpacked(batch: MicroBatch) -> Iterator[dict[str, Any]]:
             "segments": batch.segments_BT[0, begin:end].tolist(),
             "where": (batch.predicted_M[here] - begin).tolist(),
             "labels": batch.labels_M[here].tolist(),
-            "next": int(batch.next_B[at]),
+            "next": int(batch.label_B[at]),
         }
 
 

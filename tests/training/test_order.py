@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.core.errors import ConfigError
-from pipeline.training.order import Classification, Order, order_of
+from pipeline.training.order import Asked, Order, Tuning, order_of
 
 
 def test_an_order_comes_back_from_its_file(order: Order, tmp_path: Path) -> None:
@@ -18,8 +18,8 @@ def test_an_order_comes_back_from_its_file(order: Order, tmp_path: Path) -> None
 
 
 def test_a_finetune_order_comes_back(order: Order) -> None:
-    table = Classification(train="a", dev="b", classes=2, epochs=3, batch=8)
-    tuned = replace(order, job="finetune", classification=table, objectives=(), phases=(), masking=None, init="c")
+    tuning = Tuning("classify", "a", "b", epochs=3, batch=8, labels=("no", "yes"), predicted=(Asked("dev", "b"),))
+    tuned = replace(order, job="finetune", tuning=tuning, objectives=(), phases=(), masking=None, init="c")
     assert order_of(json.loads(json.dumps(tuned.as_dict()))) == tuned
 
 
@@ -49,7 +49,7 @@ def _set(*path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (_set("run", "zero_stage", value=4), r"order\.run\.zero_stage=4: expected one of 0, 1, 2, 3"),
         (lambda plain: plain["shape"].pop("width"), r"order\.shape\.width: missing"),
         (_set("phases", value=[]), r"order\.phases, order\.objectives: a pretrain order needs"),
-        (_set("job", value="finetune"), r"order\.classification: a finetune order needs it"),
+        (_set("job", value="finetune"), r"order\.tuning: a finetune order needs it"),
         (_set("masking", value=None), r"order\.masking: the objective mlm needs it"),
         (_set("masking", "unit", value="word"), r"order\.masking\.tokenizer: unit word needs"),
         (_set("masking", "unit", value="span"), r"order\.masking\.tokenizer: unit span needs"),

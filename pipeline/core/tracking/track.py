@@ -65,6 +65,8 @@ class MlflowTrack:
         with contextlib.suppress(*trouble()):
             self._client.log_dict(self.run_id, artifact.manifest, "manifest.json")
             self._client.set_tag(self.run_id, "pretrace.digest", artifact.manifest["digest"])
+            for picture in sorted(artifact.path.glob("*.png")):
+                self._client.log_artifact(self.run_id, str(picture))
             self._told = True
 
     @property
