@@ -4,7 +4,6 @@ A *piece* is one finished item of a map: a folder named by everything that its b
 so it is whole or absent; whoever asks for it again finds it.
 """
 
-import fcntl
 import os
 import shutil
 import uuid
@@ -18,6 +17,7 @@ from pipeline.core.energy import measured
 from pipeline.core.errors import StoreError
 from pipeline.core.files import read_json, sha256_of, sync_folder, write_json
 from pipeline.core.fingerprint import key_of
+from pipeline.core.locks import open_locked
 
 T = TypeVar("T")
 Facts = dict[str, Any]
@@ -119,14 +119,8 @@ def _draft(folder: Path) -> Iterator[Path]:
 
 def _lock(folder: Path) -> int | None:
     """Take a folder's lock, which kill -9 frees; None where another process holds it or the folder is gone."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
+    handle = open_locked(folder, os.O_RDONLY)
+    if handle is None:
         return None
     if folder.exists():
         return handle

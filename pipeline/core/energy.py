@@ -9,7 +9,6 @@ attempts/0002.1f0c9a77-0.json    what another machine spent in it; a number more
 attempts/1f0c9a77.lock           held by flock by the process that measures that machine
 """
 
-import fcntl
 import hashlib
 import os
 import socket
@@ -24,6 +23,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from pipeline.core.files import read_json, write_json
 from pipeline.core.grid import Grid, grid_of
+from pipeline.core.locks import open_locked
 
 T = TypeVar("T")
 Given = ParamSpec("Given")
@@ -236,16 +236,7 @@ def _machine() -> str:
 
 def _claim(attempts: Path) -> int | None:
     """Take the machine's lock, which kill -9 frees; None where another process holds it, or the draft is gone."""
-    try:
-        handle = os.open(attempts / f"{_machine()}.lock", os.O_CREAT | os.O_RDWR, 0o666)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        return None
-    return handle
+    return open_locked(attempts / f"{_machine()}.lock", os.O_CREAT | os.O_RDWR)
 
 
 def _tracker(note: _Note) -> Any:

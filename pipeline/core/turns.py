@@ -3,7 +3,6 @@
 Each place is a file that whoever has it holds by flock, so that kill -9 frees it.
 """
 
-import fcntl
 import os
 import socket
 import time
@@ -11,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
+
+from pipeline.core import locks
 
 LOOK_SECONDS = 0.5
 
@@ -32,9 +33,7 @@ def turn(places: Path, count: int, what: str, waiting: Callable[[str], None]) ->
 
 def take(handle: TextIO, what: str = "") -> bool:
     """Take an open lock file if nobody has it, and write into it who we are and what for."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not locks.take(handle):
         return False
     handle.truncate(0)
     handle.write(f"pid {os.getpid()} on host {socket.gethostname()}{what and f' ({what})'}")
