@@ -11,11 +11,12 @@ import shutil
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import psutil
 
@@ -27,7 +28,10 @@ from pipeline.core.files import read_json, write_json
 ROOT = Path(__file__).resolve().parents[1]
 OBJECT_STORE_BYTES = 200 << 20  # only names and digests of pieces travel through it
 PARENT, PREFIX = Path("/tmp"), "pretrace-ray-"  # Ray's unix sockets lie below: 107 bytes at most, so no deep TMPDIR
-START_ATTEMPTS = 3  # Ray picks free ports before it binds them: two that start at once can clash
+START_ATTEMPTS = 5
+"""Two that start at once can clash over ports; and Ray gives up where its agent takes more than 15 s to come up."""
+START_SECONDS = 180.0
+"""For Ray's own server on this host to be known to its head: Ray waits for 30, too few on a busy machine."""
 END_SECONDS = 5.0
 CLOCK_SECONDS = 0.5  # how exactly times of creation are compared; process ids do not come round so fast
 
@@ -122,16 +126,49 @@ def _start(cpus: int, folder: Path, env: dict[str, str], over: threading.Event) 
 def _init(cpus: int, folder: Path, env: dict[str, str]) -> None:
     import ray
 
-    ray.init(
-        "local",
-        num_cpus=cpus,
-        include_dashboard=False,
-        object_store_memory=OBJECT_STORE_BYTES,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        runtime_env={"env_vars": env},
-        _temp_dir=str(folder),
-    )
+    with _patience(folder):
+        ray.init(
+            "local",
+            num_cpus=cpus,
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env={"env_vars": env},
+            _temp_dir=str(folder),
+        )
+
+
+@contextmanager
+def _patience(folder: Path) -> Iterator[None]:
+    """Have Ray wait for its server on this host as long as that one lives, not for half a minute."""
+    from ray._private import services
+
+    find = services.get_node
+
+    def wait(*arguments: Any) -> Any:
+        end = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                return find(*arguments)  # type: ignore[no-untyped-call]
+            except RuntimeError:
+                if time.monotonic() > end or not _lives(folder):
+                    raise
+
+    services.get_node = wait
+    try:
+        yield
+    finally:
+        services.get_node = find
+
+
+def _lives(folder: Path) -> bool:
+    """Tell whether Ray's server on this host, which was started in `folder`, runs."""
+    for process in _processes(folder):
+        with suppress(psutil.NoSuchProcess):
+            if process.name() == "raylet":
+                return True
+    return False
 
 
 def _processes(folder: Path) -> Iterator[psutil.Process]:

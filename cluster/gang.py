@@ -55,7 +55,6 @@ class Group:
             "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
             "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": str(min(HANG_SECONDS, self.wait_seconds)),
             "RAY_CHDIR_TO_TRIAL_DIR": "0",
-            "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5",  # ranks that wait for a dead one do not come in 30, either
         }
         return env if self.gpus_per_rank else {**env, "DS_ACCELERATOR": "cpu"}
 
@@ -86,14 +85,14 @@ def run_group(group: Group, entry: str, order: str) -> list[Exception]:
     trainer = Trainer(
         run_rank,
         train_loop_config={"entry": entry, "order": order, "gang": group.storage.name},
-        torch_config=Torch(backend="nccl" if group.gpus_per_rank else "gloo", timeout_s=group.wait_seconds),
+        backend_config=Torch("nccl" if group.gpus_per_rank else "gloo", group.wait_seconds),
         scaling_config=ScalingConfig(
             num_workers=group.ranks,
             use_gpu=bool(group.gpus_per_rank),
             resources_per_worker=group.needs(),
             placement_strategy=group.spread(),
         ),
-        run_config=RunConfig(
+        run_config=RunConfig(  # type: ignore[arg-type]  # V2 inherits V1's signature
             name=group.storage.name,
             storage_path=str(group.storage.parent),
             failure_config=FailureConfig(max_failures=0, controller_failure_limit=0),

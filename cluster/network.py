@@ -1,9 +1,51 @@
 """The ways between hosts, set on every rank before the ranks meet. Only workers and ranks import this."""
 
 import os
+from dataclasses import dataclass
 from datetime import timedelta
 
 import psutil
+
+
+@dataclass(frozen=True)
+class Way:
+    """Where ranks meet, over which kind of process group, and how long they wait for each other."""
+
+    address: str
+    port: int
+    backend: str
+    wait_seconds: int
+
+
+def meet(way: Way) -> None:
+    """Make this process a rank of torch's process group, as Ray Train's own TorchTrainer does."""
+    from ray.train.torch.config import _set_torch_distributed_env_vars, _setup_torch_process_group
+
+    prepare(way.wait_seconds)
+    os.environ |= {"MASTER_ADDR": way.address, "MASTER_PORT": str(way.port)}
+    _set_torch_distributed_env_vars()  # type: ignore[no-untyped-call]
+    rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    _setup_torch_process_group(way.backend, rank, ranks, "env://", way.wait_seconds)
+
+
+def part() -> None:
+    """Leave the process group."""
+    from ray.train.torch.config import _shutdown_torch
+
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    _shutdown_torch(destroy_process_group=several)  # type: ignore[no-untyped-call]
+
+
+class OnOwnDevice:
+    """What surrounds the function of a rank: its own GPU is the current one, where it has any."""
+
+    def __enter__(self) -> None:
+        from ray.train.torch.config import TorchConfigContextManager
+
+        TorchConfigContextManager().__enter__()  # type: ignore[no-untyped-call]
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
 
 def prepare(timeout_seconds: float) -> None:

@@ -22,8 +22,9 @@ from cluster.embedded import ROOT, Embedded, gang_prefix
 from cluster.gang import Group, Leader, end_group, is_final, tail
 from cluster.join import join
 from cluster.logs import Listener, journal
+from cluster.signals import handlers_kept
 from cluster.turn import give_turn
-from pipeline.core.compute import NOTE, MakePiece, Piece, make_piece
+from pipeline.core.compute import NOTE, MakePiece, Piece, Seat, make_piece
 from pipeline.core.errors import ComputeError, PretraceError
 
 T = TypeVar("T")
@@ -100,9 +101,16 @@ class RayCompute:
             self._listener.end()
 
     def map(
-        self, fn: MakePiece[T], items: Sequence[T], folders: Sequence[Path], done: Callable[[int], None]
+        self,
+        fn: MakePiece[T],
+        items: Sequence[T],
+        folders: Sequence[Path],
+        done: Callable[[int], None],
+        each: Seat = "worker",
     ) -> list[Piece]:
         """Make every item into its folder and return the pieces in item order; tell `done` how many there are.
+
+        Where each gets what a rank has, as many run at once as there are ranks, and `done` is told about once a second.
 
         Raises: whatever PretraceError or OSError an item raised; ComputeError for any other end of a worker.
         """
@@ -112,7 +120,12 @@ class RayCompute:
             done(count)
         made: dict[int, Piece] = {}
         hosts: Counter[str] = Counter()
-        with closing(self._make(fn, items, folders, missing)) as making:
+
+        def watch() -> None:
+            if each == "rank":
+                done(count + len(made))
+
+        with closing(self._make(fn, items, folders, missing, each, watch)) as making:
             for index, (piece, host) in making:
                 made[index] = piece
                 hosts[host] += 1
@@ -186,44 +199,58 @@ class RayCompute:
         return f"run.ranks={wanted} needs {what}, and Ray has room for {_ranks(found)}"
 
     def _make(
-        self, fn: MakePiece[T], items: Sequence[T], folders: Sequence[Path], missing: list[int]
+        self,
+        fn: MakePiece[T],
+        items: Sequence[T],
+        folders: Sequence[Path],
+        missing: list[int],
+        each: Seat,
+        watch: Callable[[], None],
     ) -> Generator[tuple[int, tuple[Piece, str]], None, None]:
         if not missing:
             return
         ray = self._ray()
-        task = ray.remote(make_here).options(num_cpus=1, max_retries=WORKER_RETRIES, scheduling_strategy="SPREAD")
+        group, at_once = self._for_each(each)
+        task = ray.remote(make_here).options(**_options(group))
         queue = iter(missing)
         running: dict[Any, int] = {}
         try:
             while True:
-                for index in islice(queue, self._workers - len(running)):
+                for index in islice(queue, at_once - len(running)):
                     running[task.remote(fn, items[index], folders[index].absolute())] = index
                 if not running:
                     return
-                ready = self._first(ray, list(running))
+                ready = self._first(ray, list(running), group, watch)
                 index = running.pop(ready)
                 yield index, _result(ray, ready, f"{folders[index]}: {fn.__qualname__}")
         finally:
             _abandon(ray, list(running))
             self._listener.listen()
 
-    def _first(self, ray: Any, running: list[Any]) -> Any:
+    def _for_each(self, each: Seat) -> tuple[Group, int]:
+        """Say what an item needs, and how many run at once."""
+        if each == "rank":
+            return self._group, self._group.ranks
+        return replace(self._group, gpus_per_rank=0), self._workers
+
+    def _first(self, ray: Any, running: list[Any], group: Group, watch: Callable[[], None]) -> Any:
         """Wait until one of some tasks is over; without a host to run them, as long as for lost hosts.
 
         Raises: ComputeError if there is none for so long.
         """
-        alone = replace(self._group, gpus_per_rank=0)
         empty: float | None = None
+        needs = "a GPU for a trial" if group.gpus_per_rank else "a CPU for run.workers"
         while not (ready := ray.wait(running, num_returns=1, timeout=WATCH_SECONDS)[0]):
             self._listener.listen()
-            if room(ray, alone):
+            watch()
+            if room(ray, group):
                 empty = None
             elif empty is None:
                 empty = time.monotonic()
-                LOG.warning("no host has a CPU for run.workers; waiting %g s for hosts", self._host_wait_seconds)
+                LOG.warning("no host has %s; waiting %g s for hosts", needs, self._host_wait_seconds)
             elif time.monotonic() - empty > self._host_wait_seconds:
                 raise ComputeError(
-                    f"run.ray_address={self._address}: no host there has a CPU for run.workers; add hosts "
+                    f"run.ray_address={self._address}: no host there has {needs}; add hosts "
                     "(ray start --address=...) and run again, finished pieces are kept"
                 )
         return ready[0]
@@ -233,7 +260,8 @@ class RayCompute:
         with self._lock:
             if not self._connected:
                 os.environ.update({**QUIET, **os.environ})
-                self._connect()
+                with handlers_kept():
+                    self._connect()
                 self._connected = True
         import ray
 
@@ -261,6 +289,12 @@ def make_here(fn: MakePiece[T], item: T, folder: Path) -> tuple[Piece, str]:
 
     journal(f"worker {os.getpid()}", logging.WARNING)
     return make_piece(fn, item, folder), own_address()
+
+
+def _options(group: Group) -> dict[str, Any]:
+    """Give the options of a task that needs what a rank of a group needs."""
+    gpus = {"num_gpus": group.gpus_per_rank} if group.gpus_per_rank else {}
+    return {"num_cpus": 1, "max_retries": WORKER_RETRIES, "scheduling_strategy": "SPREAD", **gpus}
 
 
 def room(ray: Any, group: Group) -> int:

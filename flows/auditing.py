@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -12,7 +13,7 @@ from flows.copies import REGISTERED, Copy, check_texts, exported, fetched, to_ch
 from flows.export import LINEAGE
 from flows.progress import console, shown
 from flows.showing import size
-from pipeline.core.audit import Checked, Show, audit, locate
+from pipeline.core.audit import Checked, Problem, Show, audit, locate
 from pipeline.core.errors import AuditError, ConfigError
 from pipeline.core.store import Store
 
@@ -21,23 +22,53 @@ RECORD = "mlflow.db"
 """The record of a store whose runs named no other."""
 
 
-def audit_and_tell(store: Store, what: str, *, as_json: bool, tracking_uri: str | None = None) -> None:
-    """Audit an artifact named by a key, an exported folder or a registered model, and print what was found.
+@dataclass(frozen=True)
+class Audited:
+    """What an audit found of an artifact and of all that it was made from."""
 
-    Raises: AuditError if anything is missing, changed, extra or exchanged; ConfigError if `what` names nothing.
+    name: str
+    checked: Sequence[Checked]
+
+    @property
+    def problems(self) -> list[Problem]:
+        """All that stands against it."""
+        return [problem for one in self.checked for problem in one.problems]
+
+    @property
+    def sentence(self) -> str:
+        """What it comes to."""
+        if self.problems:
+            count = len(self.problems)
+            return f"{self.name}: not proved: {count} of its files are not what its manifests say; each is named"
+        count = sum(len(one.files) for one in self.checked)
+        return f"{self.name}: proved, {count:,} files are the ones that it was made of"
+
+
+def audited(store: Store, what: str, show: Show, tracking_uri: str | None = None) -> Audited:
+    """Audit an artifact named by a key, an exported folder or a registered model.
+
+    Raises: AuditError if the folder does not say which model it is; ConfigError if `what` names nothing.
     """
     copy = _copy(store, what, tracking_uri)
     name = copy.artifact if copy else locate(store, what)
+    return Audited(name, _checked(store, name, copy, show))
+
+
+def audit_and_tell(store: Store, what: str, *, as_json: bool, tracking_uri: str | None = None) -> None:
+    """Audit an artifact and print what was found.
+
+    Raises: AuditError if anything is missing, changed, extra or exchanged; ConfigError if `what` names nothing.
+    """
     if as_json:
-        checked = _checked(store, name, copy, lambda done, total: None)
+        found = audited(store, what, lambda done, total: None, tracking_uri)
     else:
         with shown(console()) as bars:
             bars.start("audit")
-            checked = _checked(
-                store, name, copy, lambda done, total: bars.update("audit", done / MEGA, total / MEGA, "MB")
+            found = audited(
+                store, what, lambda done, total: bars.update("audit", done / MEGA, total / MEGA, "MB"), tracking_uri
             )
             bars.finish("audit")
-    _tell(name, checked, as_json=as_json)
+    _tell(found, as_json=as_json)
 
 
 def _copy(store: Store, what: str, tracking_uri: str | None) -> Copy | None:
@@ -61,26 +92,23 @@ def _checked(store: Store, name: str, copy: Copy | None, show: Show) -> list[Che
     return checked
 
 
-def _tell(name: str, checked: Sequence[Checked], *, as_json: bool) -> None:
+def _tell(found: Audited, *, as_json: bool) -> None:
     """Print what was found.
 
     Raises: AuditError if anything stands against it.
     """
-    problems = [problem for one in checked for problem in one.problems]
     if as_json:
-        plain = {"artifact": name, "proved": not problems, "checked": [one.plain() for one in checked]}
+        checked = [one.plain() for one in found.checked]
+        plain = {"artifact": found.name, "proved": not found.problems, "checked": checked}
         click.echo(json.dumps(plain, indent=1, ensure_ascii=False))
     else:
-        console().print(_table(checked))
-        for problem in problems:
+        console().print(_table(found.checked))
+        for problem in found.problems:
             click.echo(f"{problem.path}: {problem.what}")
-    count = sum(len(one.files) for one in checked)
-    if problems:
-        raise AuditError(
-            f"{name}: not proved: {len(problems)} of its files are not what its manifests say; each is named"
-        )
+    if found.problems:
+        raise AuditError(found.sentence)
     if not as_json:
-        console().print(f"{name}: proved, {count:,} files are the ones that it was made of", highlight=False)
+        console().print(found.sentence, highlight=False)
 
 
 def _table(checked: Sequence[Checked]) -> Table:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.export import LICENSE, LINEAGE, MODELS, files_of, texts_of
+from flows.export import LICENSE, LINEAGE, files_of, texts_of
 from pipeline.core.audit import CHANGED, EXTRA, Checked, Named, Problem, locate, manifest_of
 from pipeline.core.errors import AuditError
 from pipeline.core.files import json_text, sha256_of
 from pipeline.core.store import Artifact, Store, files_below
+from pipeline.starts import MODELS
 
 REGISTERED = "models:/"
 RETOLD = (
@@ -66,7 +67,7 @@ def fetched(reference: str, uri: str, store: Store) -> Copy:
 def to_check(store: Store, copy: Copy) -> Checked:
     """Say what digests the copied files have to have, by the manifests of the store, and which files are too many."""
     model = manifest_of(store, copy.artifact)
-    tokenizer = manifest_of(store, model["inputs"]["tokenizer"]) if model else None
+    tokenizer = manifest_of(store, model["inputs"].get("tokenizer", copy.artifact)) if model else None
     if model is None or tokenizer is None:
         return Checked(copy.title, copy.folder)  # what is wrong there is found anyhow
     note = json_text(copy.note).encode()

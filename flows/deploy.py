@@ -11,19 +11,21 @@ from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 from prefect import Flow, flow
+from prefect.client.schemas.objects import State
 from prefect.deployments.runner import RunnerDeployment
 from prefect.runtime import flow_run
 from prefect.types.entrypoint import EntrypointType
 from pydantic import Field
 
 from cluster.services import LIBC, PR_SET_PDEATHSIG
+from flows.evidence import audit_shown
 from flows.pretraining import Ended, carry_out
+from flows.sentences import told_in_sentences
 from flows.serve import STORE
 from flows.sweeping import sign
 from pipeline.config import PipelineConfig, Recipe
 from pipeline.core.errors import ConfigError
 from pipeline.core.layers import read_tree, validated
-from pipeline.core.store import Store
 from pipeline.running import Run
 
 P = ParamSpec("P")
@@ -145,18 +147,17 @@ def finetune(base: Base = "", recipe: Recipe = RECIPE, run: Run = RUN) -> Ended:
 
 
 @flow(name="audit", flow_run_name="audit {what}", persist_result=False, on_running=[sign])
-def audit(what: str) -> None:
+def audit(what: str) -> State[None]:
     """Prove what a model or any other artifact was made of: every file of its lineage is hashed again.
 
     Args:
         what: The artifact's key or the beginning of it, a folder that was exported, or a registered model, as
             models:/NAME@candidate.
     """
-    from flows.auditing import audit_and_tell
-
     leave_with_worker()
-    store = Store(Path(os.environ.get(STORE, RUN.store)).absolute()).check()
-    audit_and_tell(store, what, as_json=False, tracking_uri=os.environ.get("MLFLOW_TRACKING_URI"))
+    told_in_sentences()
+    root = Path(os.environ.get(STORE, RUN.store)).absolute()
+    return audit_shown(root, what, os.environ.get("MLFLOW_TRACKING_URI"))
 
 
 OFFERED: tuple[Flow[Any, Any], ...] = (pretraining, data, pretrain, finetune, audit)
@@ -198,6 +199,7 @@ def deployments() -> list[RunnerDeployment]:
 
 def _make(recipe: Recipe, run: Run, until: str | None = None) -> Ended:
     leave_with_worker()
+    told_in_sentences()
     return carry_out(PipelineConfig(recipe=recipe, run=run), until)
 
 

@@ -33,8 +33,7 @@ def embed_file(store: Store, artifact: Artifact, texts: Path, out: Path, token_l
 
     if not texts.is_file():
         raise ConfigError(f"{texts}: no such file; name a text file with a text a line")
-    adopted = artifact.label == "adopt"  # its tokenizer lies beside its weights
-    weights, vocabulary = (artifact.path, artifact.path) if adopted else model_files(store, artifact)
+    weights, vocabulary = model_files(store, artifact)
     lines = [(number, text) for number, line in numbered(texts) if (text := line.strip())]
     features = iter(embed(weights, vocabulary, (text for _, text in lines)))
     with pq.ParquetWriter(out, _schema(token_layers)) as writer:

@@ -15,8 +15,8 @@ from typing import NamedTuple
 from pipeline.core.errors import ConfigError
 from pipeline.core.files import json_text
 from pipeline.core.store import Artifact, Manifest, Store
+from pipeline.starts import MODELS
 
-MODELS = ("pretrain", "finetune")
 WEIGHTS = ("config.json", "model.safetensors")
 LINEAGE = "pretrace.json"
 LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
@@ -32,7 +32,13 @@ def model_files(store: Store, artifact: Artifact) -> tuple[Path, Path]:
         raise ConfigError(
             f"{artifact.label}/{artifact.key}: is not a model; models are {', '.join(models) or 'not made yet'}"
         )
-    return artifact.path, store.get(artifact.manifest["inputs"]["tokenizer"]).path
+    return artifact.path, vocabulary_of(store, artifact).path
+
+
+def vocabulary_of(store: Store, model: Artifact) -> Artifact:
+    """Give the tokenizer of a model; one made elsewhere has it beside its weights."""
+    reference = model.manifest["inputs"].get("tokenizer")
+    return store.get(reference) if reference else model
 
 
 def export_model(store: Store, artifact: Artifact, folder: Path, license_id: str | None = None) -> list[str]:
@@ -41,8 +47,7 @@ def export_model(store: Store, artifact: Artifact, folder: Path, license_id: str
     Raises: ConfigError if the folder has something in it already or cannot be written, or the licence is no name of one.
     """
     _, vocabulary = model_files(store, artifact)
-    tokenizer = store.get(artifact.manifest["inputs"]["tokenizer"])
-    files = files_of(artifact.manifest, tokenizer.manifest)
+    files = files_of(artifact.manifest, vocabulary_of(store, artifact).manifest)
     paths = [(artifact.path if file.name in WEIGHTS else vocabulary) / file.name for file in files]
     texts = texts_of(store, artifact, license_id)
     texts[LINEAGE] = note_of(artifact, texts, license_id)

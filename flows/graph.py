@@ -10,10 +10,10 @@ from flows.markup import Markup, element
 from flows.showing import size
 from flows.units import counted, energy, mass
 from pipeline.core.store import Artifact
+from pipeline.starts import MODELS, TUNED
 
 Kind = Literal["outside", "data", "model"]
-MODELS = ("pretrain", "finetune")
-VARIANT = {"examples": "sequence_length", "finetune": "task"}
+VARIANT = {"examples": "sequence_length", "finetune": "task", "sweep": "task"}
 """By label: the setting that tells artifacts of one plan from each other."""
 MOST_ROLES = 4
 """Files from outside are drawn role by role up to this many; more become one box, as do those of a task."""
@@ -155,7 +155,7 @@ def _outside(artifact: Artifact) -> list[Node]:
     """Give a box for each role of an artifact's files from outside, or one where there are many roles."""
     roles: dict[str, list[dict[str, Any]]] = artifact.manifest["sources"]
     named = [(role_of(artifact, role), entries) for role, entries in roles.items()]
-    if len(roles) > 1 and (artifact.label == "finetune" or len(roles) > MOST_ROLES):
+    if len(roles) > 1 and (artifact.label in TUNED or len(roles) > MOST_ROLES):
         task = artifact.manifest["config"].get("task")
         everything = [entry for entries in roles.values() for entry in entries]
         named = [(f"{task} rows" if task else f"{len(roles)} sources", everything)]
@@ -175,7 +175,7 @@ def role_of(artifact: Artifact, role: str) -> str:
     _, _, at = role.partition("sources.")
     config = artifact.manifest["config"]
     sources = config.get("sources", ())
-    if artifact.label == "finetune":
+    if artifact.label in TUNED:
         return f"{config.get('task', 'task')} {role}"
     if not at.isdigit() or int(at) >= len(sources):
         return role

@@ -12,6 +12,7 @@ from pipeline.core.store import Artifact
 from pipeline.core.tracking import without_passwords
 from pipeline.estimate import Estimate
 from pipeline.running import Run
+from pipeline.starts import TUNED
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,18 @@ class Outcome:
     artifact: Artifact
     made: bool
 
+    @property
+    def is_start(self) -> bool:
+        """Whether others only begin from it, and it is nothing that the recipe asks for: a plan names it by its key."""
+        return self.name == f"{self.artifact.label}-{self.artifact.key}"
+
 
 def table_of(outcomes: Sequence[Outcome], country: str, estimates: Mapping[str, Estimate] | None = None) -> Table:
     """Lay out what was made, what it cost when it was made, and beside it what had been estimated."""
     planned = estimates or {}
     method = _method(outcomes)
     table = Table(title="artifacts", title_justify="left", box=None, pad_edge=False, caption_justify="left")
-    table.add_column("stage")
+    table.add_column("stage", overflow="fold")
     table.add_column("")
     for name in ("time", f"energy ({method})" if method else "energy", f"CO2 ({country})"):
         for column in (name, "plan") if planned else (name,):
@@ -114,10 +120,12 @@ def findings(outcomes: Sequence[Outcome]) -> list[str]:
     """Say in a line each what the models reached."""
     lines = []
     for outcome in outcomes:
+        if outcome.is_start:
+            continue
         facts = outcome.artifact.manifest["facts"]
         if outcome.artifact.label == "pretrain":
             lines += [f"pretrain: loss {facts['curve']}", _pretrained(facts)]
-        if outcome.artifact.label == "finetune":
+        if outcome.artifact.label in TUNED:
             lines.append(_finetuned(outcome.name, facts))
     return lines
 
@@ -135,19 +143,23 @@ def _pretrained(facts: dict[str, Any]) -> str:
 
 def _finetuned(name: str, facts: dict[str, Any]) -> str:
     scores = ", ".join(f"{metric} {value:.3f}" for metric, value in facts["dev"].items())
-    return f"{name}: {scores} on {facts['rows']['dev']} development rows"
+    best = f", the best of {facts['trials']} trials" if facts.get("trials") else ""
+    return f"{name}: {scores} on {facts['rows']['dev']} development rows{best}"
 
 
 def next_commands(outcomes: Sequence[Outcome], run: Run) -> list[str]:
     """Name the commands to try next."""
     place = f" --store {run.store}" if run.store != "store" else ""
     record = run.tracking_uri or f"sqlite:///{run.store}/mlflow.db"
-    models = [outcome.artifact for outcome in outcomes if outcome.artifact.label == "pretrain"]
-    if not models:
+    made = [one.artifact for one in outcomes if not one.is_start]
+    pretrained = [one.key for one in made if one.label == "pretrain"]
+    tuned = [one.key for one in made if one.label in TUNED]
+    if not (models := pretrained or tuned):
         return [f"pretrace show{place}"]
-    key = models[-1].key
+    key = models[-1]
+    filled = f'pretrace fill {key} "Paris is the [MASK] of France."{place}'
     return [
-        f'pretrace fill {key} "Paris is the [MASK] of France."{place}',
+        filled if pretrained else f"pretrace embed {key} FILE{place}",
         f"pretrace export {key} my-bert{place}",
         f"pretrace audit {key}{place}",
         f"pretrace show {key}{place}",

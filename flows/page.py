@@ -125,7 +125,7 @@ def _tiles(artifacts: Sequence[Artifact]) -> Markup:
     doubt = "" if all(certainty(one) == "measured" for one in made) else ", estimated"
     tiles = [
         ("artifacts", f"{len(artifacts):,}"),
-        ("from outside", f"{counted(len(files), 'file')}, {size(sum(entry['bytes'] for entry in files))}"),
+        (f"from outside, {counted(len(files), 'file')}", size(sum(entry["bytes"] for entry in files))),
         *_reached(artifacts),
         (f"energy{doubt}", energy(sum(one.get("energy_kwh", 0.0) for one in made))),
         (f"CO2e{doubt}", mass(sum(one.get("emissions_kg", 0.0) for one in made))),

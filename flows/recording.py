@@ -8,18 +8,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.export import LINEAGE, files_of, model_files
+from flows.comparison import COLUMNS, compared
+from flows.export import LINEAGE, WEIGHTS, files_of, model_files, vocabulary_of
 from flows.outcome import Outcome
 from pipeline.core.errors import PretraceError
 from pipeline.core.files import json_text
 from pipeline.core.store import Artifact, Store
-from pipeline.core.tracking import ALIAS, Candidate, MlflowRecorder, reason_of, trouble, without_passwords
+from pipeline.core.tracking import ALIAS, Candidate, MlflowRecorder, Rows, reason_of, trouble, without_passwords
+from pipeline.starts import TUNED
 
 if TYPE_CHECKING:
     from pipeline.estimate import Estimate
 
 LOG = logging.getLogger("pretrace")
 PAGE = "lineage.html"
+TASKS = "tasks.json"
 LOADER = "pipeline.serving"
 NEEDED = ("torch", "tokenizers", "safetensors", "numpy", "mlflow")
 """What serving a model imports besides this package."""
@@ -42,7 +45,7 @@ def record(
         cost = {"duration_s": one.seconds, "energy_kwh": one.energy_kwh, "emissions_kg": one.emissions_kg}
         recorder.expect(name, cost)
     expected: tuple[type[Exception], ...] = (*trouble(), PretraceError)
-    for part in (_show, _reach, _register) if outcomes else ():
+    for part in (_show, _compare, _reach, _register) if outcomes else ():
         try:
             part(recorder, store, outcomes)
         except expected as error:
@@ -60,13 +63,12 @@ def candidate(store: Store, artifact: Artifact, recipe: str, uri: str) -> Candid
 
     name = registered_name(recipe)
     weights, vocabulary = model_files(store, artifact)
-    tokenizer = store.get(artifact.manifest["inputs"]["tokenizer"])
-    theirs = {entry["name"] for entry in tokenizer.manifest["files"]}
+    tokenizer = vocabulary_of(store, artifact)
     files = [file.name for file in files_of(artifact.manifest, tokenizer.manifest)]
     return Candidate(
         name=name,
         artifact=artifact,
-        files={file: (vocabulary if file in theirs else weights) / file for file in files},
+        files={file: (weights if file in WEIGHTS else vocabulary) / file for file in files},
         texts={LINEAGE: json_text({"artifact": f"{artifact.label}/{artifact.key}"})},
         loader=LOADER,
         signature=SIGNATURE,
@@ -89,18 +91,31 @@ def _show(recorder: MlflowRecorder, store: Store, outcomes: Sequence[Outcome]) -
     recorder.page(PAGE, lineage_page(store, artifacts, country))
 
 
+def _compare(recorder: MlflowRecorder, store: Store, outcomes: Sequence[Outcome]) -> None:
+    """Put beside each other what tasks reached from pretrained weights and from random ones."""
+    if rows := compared(outcomes):
+        about = "a row a task, from pretrained weights and from random ones"
+        recorder.table(TASKS, about, Rows(COLUMNS, [row.cells for row in rows]))
+
+
 def _reach(recorder: MlflowRecorder, store: Store, outcomes: Sequence[Outcome]) -> None:
     """Put on the parent what makes a list of runs worth reading: what the models reached, and what they cost in all."""
     values: dict[str, float] = {}
-    for outcome in outcomes:
+    for outcome in _wanted(outcomes):
         facts = outcome.artifact.manifest["facts"]
         if outcome.artifact.label == "pretrain":
             values |= {name: facts[name] for name in REACHED if name in facts}
             values |= _totals(outcome.artifact)
-        if outcome.artifact.label == "finetune":
-            values |= {f"{facts['task']}.{metric}": value for metric, value in facts["dev"].items()}
+        if outcome.artifact.label in TUNED:
+            task = NAMED.sub("-", outcome.name.partition("-")[2])  # the start too: a task may be tuned from several
+            values |= {f"{task}.{metric}": value for metric, value in facts["dev"].items()}
     recorder.figures(values)
     recorder.columns(REACHED[:1])
+
+
+def _wanted(outcomes: Sequence[Outcome]) -> Iterator[Outcome]:
+    """Pass over models of other runs that this one only begins from."""
+    return (outcome for outcome in outcomes if not outcome.is_start)
 
 
 def _totals(artifact: Artifact) -> dict[str, float]:
@@ -109,7 +124,7 @@ def _totals(artifact: Artifact) -> dict[str, float]:
 
 
 def _register(recorder: MlflowRecorder, store: Store, outcomes: Sequence[Outcome]) -> None:
-    for outcome in outcomes:
+    for outcome in _wanted(outcomes):
         artifact = outcome.artifact
         if artifact.label == "pretrain" and FILLS in artifact.manifest["config"]["objectives"]:
             model = candidate(store, artifact, recorder.experiment, recorder.uri)

@@ -9,6 +9,7 @@ from typing import cast
 
 from rich.console import Console
 
+from flows.comparison import compared, comparison_of
 from flows.outcome import Outcome, findings, funnel_of, next_commands, table_of
 from flows.planning import plan_in
 from flows.progress import console, shown
@@ -47,6 +48,8 @@ def run_config(config: PipelineConfig, until: str | None) -> None:
         if outcome.made and outcome.artifact.label == "corpus":
             out.print(funnel_of(outcome.artifact.manifest["facts"]))
     out.print(table_of(outcomes, config.run.country, estimates))
+    if rows := compared(outcomes):
+        out.print(comparison_of(rows))
     for line in findings(outcomes):
         out.print(line, highlight=False, soft_wrap=True)
     out.print("next:")

@@ -5,7 +5,7 @@ from typing import Any
 
 from flows.chart import Curves, chart, curves_of
 from flows.composition import Share, account_of, shares_of
-from flows.graph import MODELS, anchor_of, name_of, role_of
+from flows.graph import anchor_of, name_of, role_of
 from flows.markup import EMPTY_MARKUP, Markup, element, joined
 from flows.outcome import duration
 from flows.showing import size
@@ -13,6 +13,7 @@ from flows.units import counted, energy, mass
 from pipeline.core.energy import certainty
 from pipeline.core.store import Artifact
 from pipeline.core.tracking import without_passwords
+from pipeline.starts import TUNED
 
 FILES_FIRST, FILES_MOST = 12, 1000
 """How many files of a role are shown at once, and how many at all: the manifest names every one."""
@@ -21,7 +22,7 @@ FIGURE = "figure"
 
 def learning(artifacts: Sequence[Artifact]) -> Markup:
     """Draw the loss curves of the models; nothing where there is no model."""
-    models = [artifact for artifact in artifacts if artifact.label in MODELS]
+    models = [artifact for artifact in artifacts if artifact.label in ("pretrain", *TUNED)]
     figures = [_figure(model, curves) for model in models for curves in curves_of(model)]
     if not models:
         return EMPTY_MARKUP

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+from contextlib import suppress
 
 import psutil
 
@@ -49,9 +50,11 @@ def end_temporary(driver: str) -> None:
     """End the temporary server of a driver that was killed; one that ends by itself takes it along."""
     found = [process for process in psutil.process_iter() if _is_of(process, driver)]
     for process in found:
-        process.terminate()
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
     for process in psutil.wait_procs(found, timeout=END_SECONDS)[1]:
-        process.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _is_of(process: psutil.Process, driver: str) -> bool:

@@ -9,7 +9,8 @@ from rich.table import Table
 from flows.budget import over_budget
 from flows.outcome import duration, funnel_of
 from flows.progress import console
-from flows.units import energy, mass
+from flows.units import counted, energy, mass
+from pipeline.config import SweepSlice
 from pipeline.core.energy import certainty
 from pipeline.core.errors import ConfigError
 from pipeline.core.grid import Grid, grid_of
@@ -28,11 +29,10 @@ def show_plan(steps: Sequence[Step], store: Store, run: Run) -> None:
     for name in ("step", "artifact", "", "made from"):
         table.add_column(name)
     for step in steps:
-        found = "there" if store.find(step) else _draft(step, store)
-        inputs = [f"{role}" for role in step.inputs] + [
-            f"{len(files)} files ({role})" for role, files in step.sources.items()
-        ]
-        table.add_row(step.name, f"{step.label}/{step.key}", found, ", ".join(inputs))
+        found = ("there" if store.find(step) else _draft(step, store)) + _trials(step)
+        used = dict.fromkeys(needed.name for needed in step.inputs.values())
+        files = [f"{counted(len(files), 'file')} ({role})" for role, files in step.sources.items()]
+        table.add_row(step.name, f"{step.label}/{step.key}", found, ", ".join([*used, *files]))
     out = console()
     out.print(table)
     if planned := estimate(steps, store, run):
@@ -70,6 +70,10 @@ def _cells(plans: Sequence[Estimate]) -> list[str]:
 
 def _draft(step: Step, store: Store) -> str:
     return "to resume" if store.folder(step).exists() else "to make"
+
+
+def _trials(step: Step) -> str:
+    return f", {counted(step.config.sweep.trials, 'trial')}" if isinstance(step.config, SweepSlice) else ""
 
 
 def show_artifacts(store: Store, label: str | None) -> None:

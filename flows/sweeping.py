@@ -1,7 +1,7 @@
 """Runs whose process is gone are shown as Crashed, or as Cancelled where that was asked for, so that they can be retried.
 
-Prefect notices a killed flow only if the process that started it lives on. So every flow run notes its host and process
-on the server, and the worker of `pretrace up` looks whether they are still there.
+Prefect notices a killed flow only if the process that started it lives on, and never what became of its tasks. So every
+flow run notes its host and process on the server, and the worker of `pretrace up` looks whether they are still there.
 """
 
 import os
@@ -15,7 +15,7 @@ import psutil
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
-    from prefect.client.schemas.objects import FlowRun, State
+    from prefect.client.schemas.objects import FlowRun, State, TaskRun
 
 HOST, PID, CREATED = "pretrace.host", "pretrace.pid", "pretrace.created"
 LOOK_SECONDS = 5.0
@@ -49,6 +49,7 @@ def sweep_forever(since: datetime, over: threading.Event) -> None:
             with get_client(sync_client=True) as client:
                 while not over.wait(LOOK_SECONDS):
                     sweep(client, since)
+                    sweep_tasks(client)
         except (HTTPError, PrefectException, RuntimeError):
             over.wait(LOOK_SECONDS)
 
@@ -69,6 +70,39 @@ def sweep(client: "SyncPrefectClient", since: datetime) -> list[str]:
         client.set_flow_run_state(run.id, state, force=True)
         swept.append(run.name)
     return swept
+
+
+def sweep_tasks(client: "SyncPrefectClient") -> list[str]:
+    """Set every task run Crashed that an earlier attempt left unfinished when its process was killed; gives their names."""
+    from prefect.states import Crashed
+
+    swept = []
+    for task_run, run in _unfinished_tasks(client):
+        if _is_left(task_run, run):
+            message = "Its process is gone; the next attempt goes on from what is made."
+            client.set_task_run_state(task_run.id, Crashed(message=message), force=True)
+            swept.append(task_run.name)
+    return swept
+
+
+def _unfinished_tasks(client: "SyncPrefectClient") -> Iterator[tuple["TaskRun", "FlowRun"]]:
+    from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
+
+    wanted = {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}
+    found = client.read_task_runs(task_run_filter=TaskRunFilter.model_validate(wanted), limit=AT_ONCE)
+    ids = list({task_run.flow_run_id for task_run in found if task_run.flow_run_id})
+    if ids:
+        theirs = FlowRunFilter.model_validate({"id": {"any_": ids}})
+        runs = {run.id: run for run in client.read_flow_runs(flow_run_filter=theirs, limit=AT_ONCE)}
+        yield from ((one, runs[one.flow_run_id]) for one in found if one.flow_run_id in runs)
+
+
+def _is_left(task_run: "TaskRun", run: "FlowRun") -> bool:
+    """Tell whether a task's flow run is over, or in a later attempt than the one that the task notes when it begins."""
+    assert run.state is not None
+    if run.state.is_final():
+        return _age_seconds(run) >= YOUNG_SECONDS  # news of a task's end may come a little late
+    return 0 < task_run.flow_run_run_count < run.run_count
 
 
 def _unfinished(client: "SyncPrefectClient") -> Iterator["FlowRun"]:

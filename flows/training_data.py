@@ -30,6 +30,8 @@ CRAWLED = ("warc",)
 DATED = re.compile(r"(?<!\d)(20\d\d)(\d\d)(\d\d)(?!\d)")
 SIZES = ((1e9, "less than 1 billion tokens"), (1e13, "1 billion to 10 trillion tokens"))
 FILES_LISTED = 50
+DAY = len("2026-01-01")
+WEIGHTS = "model.safetensors"
 
 
 class Listed(NamedTuple):
@@ -51,25 +53,35 @@ def training_data(origins: Origins) -> str:
 
 
 def listed(origins: Origins) -> list[Listed]:
-    """List what was read from outside: the corpus's sources, a tokenizer made elsewhere, labelled files."""
-    config = origins.corpus.manifest["config"]
-    shares = {share.source: share for share in shares_of(origins.corpus)}
+    """List what was read from outside: sources of corpora, a tokenizer or a model made elsewhere, labelled files."""
+    found = [one for corpus in origins.corpora for one in _of_corpus(corpus)]
+    if origins.words_from and origins.words_from not in origins.corpora:
+        found += [
+            one._replace(about=f"{one.about} Only the vocabulary was learned from it.")
+            for one in _of_corpus(origins.words_from)
+        ]
+    if origins.adopted:
+        about = "A model made elsewhere that this one began as: what it was trained on is not recorded."
+        found.append(Listed("model", "model", about, _files(origins.adopted, "model"), None))
+    if files := _files(origins.tokenizer, "tokenizer"):
+        about = "A tokenizer made elsewhere: what its vocabulary was learned from is not recorded."
+        found.append(Listed("tokenizer", "tokenizer", about, files, None))
+    for tuned in origins.tuned:
+        task = tuned.manifest["config"]["task"]
+        files = tuple(entry for entries in tuned.manifest["sources"].values() for entry in entries)
+        found.append(Listed(task, "labelled files", f"Labelled rows of the task {task}, for fine-tuning.", files, None))
+    return found
+
+
+def _of_corpus(corpus: Artifact) -> Iterator[Listed]:
+    """List the sources of a corpus."""
+    config = corpus.manifest["config"]
+    shares = {share.source: share for share in shares_of(corpus)}
     names = [str(source.get("name") or source["kind"]) for source in config["sources"]]
-    found = []
     for at, (name, source) in enumerate(zip(names, config["sources"], strict=True)):
         kind = str(source["kind"])
         about = SOURCES[kind].summary if kind in SOURCES else kind
-        files = _files(origins.corpus, f"sources.{at}")
-        found.append(Listed(name, kind, about, files, shares.get(name), names.count(name) > 1))
-    files = _files(origins.tokenizer, "tokenizer")
-    if files:
-        about = "A tokenizer made elsewhere: what its vocabulary was learned from is not recorded."
-        found.append(Listed("tokenizer", "tokenizer", about, files, None))
-    if origins.fine_tuned:
-        task = origins.model.manifest["config"]["task"]
-        files = tuple(entry for entries in origins.model.manifest["sources"].values() for entry in entries)
-        found.append(Listed(task, "labelled files", f"Labelled rows of the task {task}, for fine-tuning.", files, None))
-    return found
+        yield Listed(name, kind, about, _files(corpus, f"sources.{at}"), shares.get(name), names.count(name) > 1)
 
 
 def _files(artifact: Artifact, role: str) -> tuple[dict[str, Any], ...]:
@@ -93,29 +105,55 @@ def _general(origins: Origins) -> Iterator[str]:
     yield f"- Trained by: {plain(str(made.get('operator', UNKNOWN)))}"
     yield from ("", "### 1.2 Model", "", f"- Name: {plain(origins.name)}")
     yield f"- Version: `{origins.model.label}/{origins.model.key}`, manifest `{origins.model.manifest['digest']}`"
-    base = (
-        f"`pretrain/{origins.pretrained.key}`, of the same lineage"
-        if origins.fine_tuned
-        else "none, trained from random weights"
-    )
-    yield f"- Model that it depends on: {base}"
+    yield f"- Models that it depends on: {_bases(origins)}"
     yield f"- Trained at: {plain(str(made['at']))}"
     yield f"- Placed on the market of the Union: {FOR_THE_PROVIDER}"
     yield from ("", "### 1.3 Modalities, size and other characteristics", "", *_characteristics(origins))
 
 
+def _bases(origins: Origins) -> str:
+    """Name the models that it went on from."""
+    known = [f"`{one.label}/{one.key}`, of the same lineage" for one in origins.line[:-1] if one.label != "adopt"]
+    if not origins.adopted:
+        return "; ".join(known) or "none, trained from random weights"
+    weights = next(entry for entry in origins.adopted.manifest["files"] if entry["name"] == WEIGHTS)
+    return "; ".join([f"one made elsewhere, whose {WEIGHTS} has the sha256 `{weights['sha256']}`", *known])
+
+
 def _characteristics(origins: Origins) -> Iterator[str]:
-    config, shares = origins.corpus.manifest["config"], shares_of(origins.corpus)
-    tokens = max((one.manifest["facts"].get("train", {}).get("tokens", 0) for one in origins.examples), default=0)
+    shares = [share for corpus in origins.corpora for share in shares_of(corpus)]
+    tokens = sum(one.manifest["facts"].get("train", {}).get("tokens", 0) for one in _longest(origins))
     words, letters = sum(share.words for share in shares), sum(share.utf8_bytes for share in shares)
-    checked = "language" in config["cleaning"]["steps"]
+    besides = "; what the model made elsewhere was trained on is not known" if origins.adopted else ""
     yield "- Modality: text. Images, audio, video, other: none"
-    yield f"- Size: {_range(tokens)} ({number(tokens)} tokens, {words:,} words, {size(letters)} after processing)"
+    if shares:
+        counts = f"{number(tokens)} tokens, {words:,} words, {size(letters)} after processing"
+        yield f"- Size: {_range(tokens)} ({counts}){besides}"
+    else:
+        yield f"- Size: nothing beside the labelled files of section 2.6 was trained on here{besides}"
     yield f"- Types of content: as the sources in section 2; {FOR_THE_PROVIDER}"
-    yield f"- Latest date of acquisition: not after {plain(str(origins.corpus.manifest['made']['at'])[:10])}, when the files were read"
-    how = "every document was checked" if checked else "as set for splitting sentences; documents were not checked"
-    yield f"- Languages: {plain(config['language'])} ({how})"
+    read = max(str(one.manifest["made"]["at"])[:DAY] for one in origins.everything if one.manifest["sources"])
+    yield f"- Latest date of acquisition: not after {plain(read)}, when the files were read"
+    yield f"- Languages: {_languages(origins)}{besides}"
     yield ""
+
+
+def _longest(origins: Origins) -> list[Artifact]:
+    """Take of each corpus the examples with the most tokens: phases of other lengths are made of the same text."""
+    found: dict[str, Artifact] = {}
+    for one in sorted(origins.examples, key=lambda one: int(one.manifest["facts"].get("train", {}).get("tokens", 0))):
+        found[one.manifest["inputs"]["corpus"]] = one
+    return list(found.values())
+
+
+def _languages(origins: Origins) -> str:
+    said = []
+    for corpus in origins.corpora:
+        config = corpus.manifest["config"]
+        checked = "language" in config["cleaning"]["steps"]
+        how = "every document was checked" if checked else "as set for splitting sentences; documents were not checked"
+        said.append(f"{plain(config['language'])} ({how})")
+    return "; ".join(dict.fromkeys(said)) or f"that of the labelled files, {UNKNOWN}"
 
 
 def _range(tokens: int) -> str:
@@ -179,17 +217,11 @@ def _period(files: Iterable[dict[str, Any]]) -> str:
 
 
 def _processing(origins: Origins) -> Iterator[str]:
-    config, facts = origins.corpus.manifest["config"], origins.corpus.manifest["facts"]
-    excluded = sum(count for reason, count in facts.get("dropped", {}).items() if reason.partition(":")[0] == "exclude")
     yield from ("## 3. Data processing", "", "### 3.1 Reservations of rights from text and data mining", "")
     yield (
         "Pretrace reads files and fetches nothing, so it met no robots.txt and no other machine-readable reservation. "
-        "Documents whose rightsholders object can be named in the list `recipe.corpus.exclude`: "
-        + (
-            f"{counted(excluded, 'document')} of this corpus were left out by it."
-            if _files(origins.corpus, "exclude")
-            else "this corpus had none."
-        )
+        "Documents whose rightsholders object can be named in the list `recipe.corpus.exclude`"
+        f"{''.join(f'; {_excluded(corpus)}' for corpus in _read(origins))}."
     )
     yield f"Whether rights were reserved at the places where the files are from: {FOR_THE_PROVIDER}"
     yield from ("", "### 3.2 Removal of illegal content", "")
@@ -197,7 +229,31 @@ def _processing(origins: Origins) -> Iterator[str]:
         "None of the steps below looks for illegal content; nothing was searched for it and nothing removed on its account, "
         f"except what the exclusion list may name. Measures taken before the files were read: {FOR_THE_PROVIDER}"
     )
-    yield from ("", "### 3.3 Other information", "", "Cleaning, in this order:", "")
+    yield from ("", "### 3.3 Other information", "")
+    for corpus in _read(origins):
+        yield from _cleaning(corpus)
+    if not _read(origins):
+        yield from ("No corpus was read, so there was nothing to clean; labelled files are taken as they are.", "")
+    yield from _held_out(origins)
+
+
+def _read(origins: Origins) -> list[Artifact]:
+    """List the corpora, the one that the vocabulary was learned from too."""
+    every = [*origins.corpora, *([origins.words_from] if origins.words_from else [])]
+    return list({corpus.key: corpus for corpus in every}.values())
+
+
+def _excluded(corpus: Artifact) -> str:
+    if not _files(corpus, "exclude"):
+        return f"corpus {corpus.key} had none"
+    dropped = corpus.manifest["facts"].get("dropped", {}).items()
+    count = sum(count for reason, count in dropped if reason.partition(":")[0] == "exclude")
+    return f"{counted(count, 'document')} of corpus {corpus.key} were left out by it"
+
+
+def _cleaning(corpus: Artifact) -> Iterator[str]:
+    config, facts = corpus.manifest["config"], corpus.manifest["facts"]
+    yield from (f"Cleaning of corpus {corpus.key}, in this order:", "")
     yield from (
         f"- `{plain(step)}`: {plain(STEPS[step].summary) if step in STEPS else UNKNOWN}"
         for step in config["cleaning"]["steps"]
@@ -205,7 +261,6 @@ def _processing(origins: Origins) -> Iterator[str]:
     yield from ("", "Documents of equal text are kept once. " + _near(config["near_duplicates"]), "")
     rows = [(f"{line.documents:,}", plain(line.step), plain(line.why)) for line in account_of(facts)]
     yield from table(("documents", "step", "why"), rows)
-    yield from _held_out(origins)
 
 
 def _near(config: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from pipeline.objectives import OBJECTIVES
 from pipeline.tasks import TASKS
 from pipeline.text.cleaning.language import LANGUAGES
 from pipeline.training.combinations import SETTINGS, Choice, refusals
@@ -10,6 +11,35 @@ from pipeline.training.combinations import SETTINGS, Choice, refusals
 if TYPE_CHECKING:
     from pipeline.config import PhaseConfig, Recipe
     from pipeline.running import Run
+
+
+def odd_heads(recipe: "Recipe") -> list[str]:
+    """Check that the width is dealt to heads evenly."""
+    shape = recipe.model.shape(recipe.tokenizer.vocab_size)
+    sizes = f"recipe.model.width={shape.width}", f"recipe.model.heads={shape.heads}"
+    if shape.width % shape.heads:
+        return [f"{sizes[0]} is not a multiple of {sizes[1]}; change one of them"]
+    if shape.architecture == "modern" and shape.head_width % 2:
+        return [f"{sizes[0]} with {sizes[1]} makes odd heads, which rotary positions cannot turn; change one of them"]
+    return []
+
+
+def odd_objectives(recipe: "Recipe") -> list[str]:
+    """Check that the objectives can be learned together, by this model."""
+    chosen = recipe.examples.objectives
+    pairing = [name for name in chosen if OBJECTIVES[name].pairs]
+    if len(pairing) > 1:
+        return [f"recipe.examples.objectives: {' and '.join(pairing)} both make pairs of segments; keep one of them"]
+    if pairing and recipe.model.architecture != "bert":
+        return [
+            f"recipe.examples.objectives: {pairing[0]} tells pairs by their segments, which "
+            f"recipe.model.architecture={recipe.model.architecture} has not; leave it out or take bert"
+        ]
+    if len(set(chosen)) < len(chosen):
+        return [f"recipe.examples.objectives={list(chosen)} names one twice; keep it once"]
+    if recipe.masking.mode == "dynamic" and recipe.masking.duplicates > 1:
+        return ["recipe.masking.duplicates is for static masks; set recipe.masking.mode=static or leave it out"]
+    return []
 
 
 def odd_schedule(recipe: "Recipe") -> Iterator[str]:
@@ -84,6 +114,15 @@ def odd_columns(recipe: "Recipe") -> Iterator[str]:
                     f"recipe.finetune.{at}.{name}={getattr(task, name)}: the task {task.task} knows its columns; leave it "
                     f"out, or take the task table"
                 )
+
+
+def odd_sweeps(recipe: "Recipe") -> Iterator[str]:
+    """Check that a sweep tries nothing twice."""
+    for at, task in enumerate(recipe.finetune):
+        for name in ("batch", "learning_rate", "epochs"):
+            tried = getattr(task.sweep, name)
+            if len(set(tried)) < len(tried):
+                yield f"recipe.finetune.{at}.sweep.{name}={list(tried)} names one twice; keep it once"
 
 
 def odd_language(recipe: "Recipe") -> Iterator[str]:

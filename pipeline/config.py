@@ -10,7 +10,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.agreement import odd_bands, odd_batches, odd_columns, odd_language, odd_running, odd_schedule
+from pipeline.agreement import (
+    odd_bands,
+    odd_batches,
+    odd_columns,
+    odd_heads,
+    odd_language,
+    odd_objectives,
+    odd_running,
+    odd_schedule,
+    odd_sweeps,
+)
 from pipeline.core.layers import read_tree, validated
 from pipeline.core.section import OneOf, Place, Section
 from pipeline.model.shape import SIZES, Shape
@@ -20,6 +30,7 @@ from pipeline.tasks import TASKS
 from pipeline.text.cleaning import STEPS
 from pipeline.text.sources import SOURCES
 from pipeline.text.vocab import ALGORITHMS
+from pipeline.trials import SweepConfig
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -218,8 +229,8 @@ class PretrainConfig(Section):
     """Steps between evaluations on the held-out documents."""
 
 
-class FinetuneConfig(Section):
-    """Pretrained weights to scores on one labelled task."""
+class TuningConfig(Section):
+    """What one training on a labelled task is told."""
 
     task: Annotated[str, OneOf(TASKS)] = "sst2"
     """What is predicted, and in which layout its files are."""
@@ -236,7 +247,7 @@ class FinetuneConfig(Section):
     """Passes over the training rows."""
     batch: Count = 32
     """Rows an optimizer step, over all ranks."""
-    learning_rate: Positive = 2e-5
+    learning_rate: Positive = 5e-5
     """Peak learning rate of AdamW."""
     warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """The share of steps that warm up."""
@@ -254,6 +265,12 @@ class FinetuneConfig(Section):
     """For questions about a context: how many tokens further the next window of a long one begins."""
     max_answer_tokens: Count = 30
     """For questions about a context: the longest answer that is looked for; windows overlap by as much at least."""
+
+
+class FinetuneConfig(TuningConfig):
+    """Pretrained weights to scores on one labelled task."""
+
+    sweep: SweepConfig = SweepConfig()
 
 
 class Recipe(Section):
@@ -281,13 +298,14 @@ class Recipe(Section):
     def _agree(self) -> "Recipe":
         for problem in (
             *_too_long(self),
-            *_odd_heads(self),
-            *_odd_objectives(self),
+            *odd_heads(self),
+            *odd_objectives(self),
             *odd_bands(self),
             *odd_schedule(self),
             *odd_batches(self),
             *odd_language(self),
             *odd_columns(self),
+            *odd_sweeps(self),
         ):
             raise ValueError(problem)
         return self
@@ -324,11 +342,17 @@ class PretrainSlice(PretrainConfig):
     phases: tuple[PhaseConfig, ...]
 
 
-class FinetuneSlice(FinetuneConfig):
+class FinetuneSlice(TuningConfig):
     """What the finetune stage sees."""
 
     seed: int
     model: ModelConfig | None = None  # where it starts from random weights
+
+
+class SweepSlice(FinetuneSlice):
+    """What the sweep stage sees: its lists are whole, and besides them there are the settings of the first trial."""
+
+    sweep: SweepConfig
 
 
 class AdoptSlice(Section):
@@ -356,30 +380,3 @@ def _too_long(recipe: Recipe) -> list[str]:
         for path, length in longest
         if length > most
     ]
-
-
-def _odd_heads(recipe: Recipe) -> list[str]:
-    shape = recipe.model.shape(recipe.tokenizer.vocab_size)
-    sizes = f"recipe.model.width={shape.width}", f"recipe.model.heads={shape.heads}"
-    if shape.width % shape.heads:
-        return [f"{sizes[0]} is not a multiple of {sizes[1]}; change one of them"]
-    if shape.architecture == "modern" and shape.head_width % 2:
-        return [f"{sizes[0]} with {sizes[1]} makes odd heads, which rotary positions cannot turn; change one of them"]
-    return []
-
-
-def _odd_objectives(recipe: Recipe) -> list[str]:
-    chosen = recipe.examples.objectives
-    pairing = [name for name in chosen if OBJECTIVES[name].pairs]
-    if len(pairing) > 1:
-        return [f"recipe.examples.objectives: {' and '.join(pairing)} both make pairs of segments; keep one of them"]
-    if pairing and recipe.model.architecture != "bert":
-        return [
-            f"recipe.examples.objectives: {pairing[0]} tells pairs by their segments, which "
-            f"recipe.model.architecture={recipe.model.architecture} has not; leave it out or take bert"
-        ]
-    if len(set(chosen)) < len(chosen):
-        return [f"recipe.examples.objectives={list(chosen)} names one twice; keep it once"]
-    if recipe.masking.mode == "dynamic" and recipe.masking.duplicates > 1:
-        return ["recipe.masking.duplicates is for static masks; set recipe.masking.mode=static or leave it out"]
-    return []

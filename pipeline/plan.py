@@ -2,18 +2,30 @@
 
 from collections.abc import Iterable, Mapping
 
-from pipeline.config import SCRATCH, ExamplesSlice, FinetuneConfig, FinetuneSlice, PretrainSlice, Recipe
-from pipeline.core.stage import Step
+from pipeline.config import (
+    SCRATCH,
+    ExamplesSlice,
+    FinetuneConfig,
+    FinetuneSlice,
+    PretrainSlice,
+    Recipe,
+    SweepSlice,
+)
+from pipeline.core.stage import Stage, Step
 from pipeline.outside import Describe, corpus_files, task_files, tokenizer_files
 from pipeline.stages.corpus import corpus
 from pipeline.stages.examples import examples
 from pipeline.stages.finetune import finetune
 from pipeline.stages.pretrain import pretrain
+from pipeline.stages.sweep import sweep
 from pipeline.stages.tokenizer import tokenizer
 from pipeline.starts import Find, Starts, last_part, no_store
+from pipeline.trials import SweepConfig
 
 Steps = Mapping[str, Step]
 """By role."""
+TRIED = ("batch", "learning_rate", "epochs")
+"""Settings of a task of which a sweep tries several values."""
 
 
 def plan(recipe: Recipe, describe: Describe, find: Find = no_store) -> list[Step]:
@@ -23,6 +35,7 @@ def plan(recipe: Recipe, describe: Describe, find: Find = no_store) -> list[Step
                          |          |
                          +-> examples (one for each sequence length) -> pretrain -> finetune (one for each task)
 
+    A task with more than one trial has a sweep in place of its finetune.
     Pretraining and tasks may go on from a model that is there (`init`): `find` gives it by key, a folder is adopted. What
     nothing needs is left out: where every task starts elsewhere, there is no pretraining.
 
@@ -35,8 +48,8 @@ def plan(recipe: Recipe, describe: Describe, find: Find = no_store) -> list[Step
     for at, task in enumerate(recipe.finetune):
         start = {"": {**own, **_vocabulary(data)}, SCRATCH: _vocabulary(data)}
         inputs = start[task.init] if task.init in start else starts.at(f"recipe.finetune.{at}.init", task.init)
-        files = task_files(at, task, describe)
-        tasks.append(Step(finetune, _finetune(recipe, task), inputs, files, variant=_name(task)))
+        stage, config = _tuning(recipe, task)
+        tasks.append(Step(stage, config, inputs, task_files(at, task, describe), variant=_name(task)))
     return list(_with_needed([*own.values(), *tasks]).values())
 
 
@@ -90,5 +103,11 @@ def _pretrain(recipe: Recipe) -> PretrainSlice:
     )
 
 
-def _finetune(recipe: Recipe, task: FinetuneConfig) -> FinetuneSlice:
-    return FinetuneSlice(**dict(task), seed=recipe.seed, model=recipe.model if task.init == SCRATCH else None)
+def _tuning(recipe: Recipe, task: FinetuneConfig) -> tuple[Stage, FinetuneSlice]:
+    """Choose the stage of a task, and give its slice: where there are lists, their first values are the task's own."""
+    tried = {name: getattr(task.sweep, name) or (getattr(task, name),) for name in TRIED}
+    settings = {name: value for name, value in task if name != "sweep"} | {name: tried[name][0] for name in TRIED}
+    settings |= {"seed": recipe.seed, "model": recipe.model if task.init == SCRATCH else None}
+    if task.sweep.trials == 1:
+        return finetune, FinetuneSlice(**settings)
+    return sweep, SweepSlice(**settings, sweep=SweepConfig(**tried, seeds=task.sweep.seeds))

@@ -11,9 +11,13 @@ from pipeline.core.store import Artifact
 from pipeline.outside import Describe, model_files
 from pipeline.stages.adopt import adopt
 
-KEY = re.compile(r"(?:(?:pretrain|finetune|adopt)/)?[0-9a-f]{6,12}")
+KEY = re.compile(r"(?:(?:pretrain|finetune|sweep|adopt)/)?[0-9a-f]{6,12}")
 """What is taken for a key, whatever folders there are."""
-MODELS = ("pretrain", "finetune", "adopt")
+TUNED = ("finetune", "sweep")
+"""Stages that train on a labelled task."""
+MODELS = ("pretrain", *TUNED, "adopt")
+BEGINS = ("init", "pretrain")
+"""Roles of the model that another goes on from."""
 
 Find = Callable[[str], Artifact]
 """Gives an artifact by its key; see `Store.get`."""

@@ -17,6 +17,7 @@ from pipeline.core.errors import ConfigError, StoreError
 from pipeline.core.files import read_json
 from pipeline.core.store import Artifact, Store
 from pipeline.objectives.origins import made_of
+from pipeline.starts import BEGINS, MODELS
 from pipeline.text.clean import normalise
 from pipeline.text.finding import NAMES, Row, about, find, one_of
 from pipeline.training.exposure import PASSED_OVER, Course, Showings, showings
@@ -122,23 +123,41 @@ def trace(store: Store, wanted: str, model: str | None = None, *, most: int = MO
 
 def _corpora(store: Store, model: str | None) -> list[tuple[Artifact, list[Artifact]]]:
     """List the corpora to search, each with the models that are asked about."""
-    models = store.all("pretrain") if model is None else [_pretrained(store, model)]
+    models = store.all("pretrain") if model is None else _pretrained(store, model)
     made_from = [(made, store.get(_examples_of(store, made)[0].manifest["inputs"]["corpus"])) for made in models]
-    corpora = store.all("corpus") if model is None else [corpus for _, corpus in made_from]
+    corpora = store.all("corpus") if model is None else list({its.key: its for _, its in made_from}.values())
     if not corpora:
         raise ConfigError(f"run.store={store.root}: holds no corpus; name another folder with --store")
     return [(corpus, [made for made, its in made_from if its.key == corpus.key]) for corpus in corpora]
 
 
-def _pretrained(store: Store, reference: str) -> Artifact:
-    """Find a model, or the one that a fine-tuned one began as."""
-    found = store.get(reference)
-    while found.label == "finetune" and "pretrain" in found.manifest["inputs"]:  # it may have begun as another's result
-        found = store.get(found.manifest["inputs"]["pretrain"])
-    if found.label != "pretrain":
+def _pretrained(store: Store, reference: str) -> list[Artifact]:
+    """List the pretrainings that a model went through, the first one first.
+
+    Raises: ConfigError if it is no model, or was shown no documents that the store knows of.
+    """
+    asked = store.get(reference)
+    name = f"{asked.label}/{asked.key}"
+    if asked.label not in MODELS:
         models = ", ".join(f"{made.label}/{made.key}" for made in store.all("pretrain")) or "not made yet"
-        raise ConfigError(f"{found.label}/{found.key}: is not a model; models are {models}")
-    return found
+        raise ConfigError(f"{name}: is not a model; models are {models}")
+    line = [asked]
+    while begin := next(
+        (line[0].manifest["inputs"][role] for role in BEGINS if role in line[0].manifest["inputs"]), ""
+    ):
+        line.insert(0, store.get(begin))
+    found = [made for made in line if made.label == "pretrain"]
+    if found:
+        return found
+    if line[0].label == "adopt":
+        first = line[0]
+        about = (
+            "was made elsewhere" if first.key == asked.key else f"began as adopt/{first.key}, which was made elsewhere"
+        )
+        raise ConfigError(f"{name}: {about}; which documents that model has seen is not known")
+    raise ConfigError(
+        f"{name}: began with random weights and was never pretrained; it has seen the rows of its task alone"
+    )
 
 
 def _examples_of(store: Store, model: Artifact) -> list[Artifact]:

@@ -1,29 +1,34 @@
 """Fixtures for all tests."""
 
-import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 from flows.running import QUIET
+from tests.processes import free_port, kill_tree, wait_for_answer
 
 BESIDE_THE_CHECKOUT = Path(__file__).resolve().parents[2] / "shared" / "data"
 BIN = Path(sys.executable).parent
-SERVER_SECONDS = 180
 TOGETHER = ("e2e", "cluster", "training", "stages", "flows")
 """Folders whose files share a fixture that takes long to make: one worker of pytest-xdist runs all of a folder."""
-APART = "tests/cluster/test_hosts.py"
-"""Shares nothing, and mostly waits."""
+APART = {"tests/cluster/test_hosts.py": "hosts", "tests/e2e/test_bad_input.py": "flows"}
+"""Files that share little with their folder, and where they go: to one that mostly waits, and to Prefect's server."""
+
+
+settings.register_profile(
+    "suite",
+    deadline=None,  # the first call of a kernel compiles it
+    derandomize=True,  # a change is judged by what it changed, not by what was drawn this time
+    suppress_health_check=[HealthCheck.too_slow],  # that would be timing
+)
+settings.load_profile("suite")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -47,12 +52,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def together(file: str) -> str:
     """Name what a file's tests are run together with."""
     _, folder, *_ = file.split("/")
-    return folder if folder in TOGETHER and file != APART else file
+    return APART.get(file, folder if folder in TOGETHER else file)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put first what takes longest, so that workers end together."""
-    order = [APART, *TOGETHER]
+    order = ["hosts", *TOGETHER]
     items.sort(
         key=lambda item: order.index(name) if (name := together(item.nodeid.partition("::")[0])) in order else 99
     )
@@ -77,36 +82,7 @@ def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     env = {**os.environ, **QUIET, "PREFECT_HOME": str(folder)}
     with (folder / "log").open("wb") as log, subprocess.Popen(command, env=env, stdout=log, stderr=log) as server:
         try:
-            _wait_for(f"{url}/health", server, folder / "log")
+            wait_for_answer(server, f"{url}/health", folder / "log")
             yield url
         finally:
             kill_tree(server)
-
-
-def free_port() -> int:
-    """Find a port of the loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    patience = time.monotonic() + SERVER_SECONDS
-    while time.monotonic() < patience and server.poll() is None:
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
-            if answer.status == 200:
-                return
-        time.sleep(0.2)
-    raise RuntimeError(f"Prefect's server did not start: {log.read_text(errors='replace')[-2000:]}")
-
-
-def kill_tree(process: subprocess.Popen[bytes]) -> None:
-    """Kill -9 a process and everything it started, the process first."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        driver = psutil.Process(process.pid)
-        tree = [driver, *driver.children(recursive=True)]
-        for member in tree:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.kill()
-        psutil.wait_procs(tree[1:], timeout=30)
-    process.wait()

@@ -26,9 +26,16 @@ DOORS = {
 LEVELS = (
     ("flows",),
     ("cluster",),
-    ("pipeline.plan", "pipeline.starts", "pipeline.trace", "pipeline.estimate", "pipeline.serving"),
-    ("pipeline.stages", "pipeline.outside"),
-    ("pipeline.config", "pipeline.running", "pipeline.agreement"),
+    (
+        "pipeline.plan",
+        "pipeline.starts",
+        "pipeline.trace",
+        "pipeline.estimate",
+        "pipeline.serving",
+        "pipeline.readiness",
+    ),
+    ("pipeline.stages", "pipeline.tuning", "pipeline.outside"),
+    ("pipeline.config", "pipeline.running", "pipeline.trials", "pipeline.agreement"),
     (
         "pipeline.text",
         "pipeline.objectives",

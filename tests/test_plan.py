@@ -210,6 +210,10 @@ TOUCHED: dict[str, tuple[Any, set[str]]] = {
     "finetune.0.layer_decay": (0.5, {"finetune-polarity"}),
     "finetune.0.window_stride": (5, {"finetune-polarity"}),
     "finetune.0.max_answer_tokens": (5, {"finetune-polarity"}),
+    "finetune.0.sweep.batch": ("[5]", {"finetune-polarity"}),
+    "finetune.0.sweep.learning_rate": ("[0.5]", {"finetune-polarity"}),
+    "finetune.0.sweep.epochs": ("[5]", {"finetune-polarity"}),
+    "finetune.0.sweep.seeds": (2, {"finetune-polarity", "sweep-polarity"}),
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import Recipe, load
+from pipeline.config import FinetuneConfig, Recipe, load
 from pipeline.core.errors import ConfigError
 from pipeline.core.files import Digests
 from pipeline.core.stage import Step
@@ -176,3 +176,25 @@ def test_the_recipe_for_a_field_reads_on_with_the_tokenizer_of_its_start(files: 
     )
     steps = plan(config.recipe, Digests(Path("/no/such/store/digests.jsonl")).describe)
     assert [step.name for step in steps] == ["corpus", "adopt-bert", "examples-128", "pretrain"]
+
+
+def test_the_recipe_for_glue_tunes_a_model_made_elsewhere_with_default_settings(files: dict[str, Path]) -> None:
+    for name in ("mrpc", "sst2"):
+        (files["bert"].parent / name).mkdir()
+        (files["bert"].parent / name / "train.tsv").write_text("a header\n")
+    places = [f"recipe.finetune.{at}.path={files['bert'].parent / name}" for at, name in enumerate(("mrpc", "sst2"))]
+    starts = [f"recipe.finetune.{at}.init={files['bert']}" for at in range(2)]
+    config = load([Path(__file__).parents[1] / "configs" / "glue.yaml"], [*places, *starts])
+    steps = plan(config.recipe, Digests(Path("/no/such/store/digests.jsonl")).describe)
+    assert [step.name for step in steps] == ["adopt-bert", "finetune-mrpc-bert", "finetune-sst2-bert"]
+    for task in config.recipe.finetune:
+        assert task.model_dump(exclude={"task", "path", "init"}) == FinetuneConfig().model_dump(
+            exclude={"task", "path", "init"}
+        )
+
+
+def test_the_recipe_that_shows_transfer_pretrains_on_books_and_wiki_text(files: dict[str, Path]) -> None:
+    places = [f"recipe.corpus.sources.{at}.path={files['text']}" for at in range(3)]
+    config = load([Path(__file__).parents[1] / "configs" / "transfer.yaml"], places)
+    steps = plan(config.recipe, Digests(Path("/no/such/store/digests.jsonl")).describe)
+    assert [step.name for step in steps] == ["corpus", "tokenizer", "examples-192", "pretrain"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from pipeline.core.energy import measured
 from pipeline.core.errors import StoreError
@@ -39,6 +39,8 @@ class Piece:
         return self.path / name
 
 
+Seat = Literal["worker", "rank"]
+"""What an item gets to itself: a worker's CPU, or all that a rank has, such as a GPU."""
 MakePiece = Callable[[T, Path], Facts]
 """Makes one item: writes files into the folder it is given and returns facts. Runs in another process."""
 
@@ -47,7 +49,12 @@ class Compute(Protocol):
     """A place where work runs; the stages know no more of it than this."""
 
     def map(
-        self, fn: MakePiece[T], items: Sequence[T], folders: Sequence[Path], done: Callable[[int], None]
+        self,
+        fn: MakePiece[T],
+        items: Sequence[T],
+        folders: Sequence[Path],
+        done: Callable[[int], None],
+        each: Seat = "worker",
     ) -> list[Piece]:
         """Make every item into its folder and return the pieces in item order; tell `done` how many there are."""
 
@@ -74,22 +81,59 @@ class StageCompute:
         `key` gives the plain data that an item's bytes depend on besides stage, version and function:
         its settings and the digests of what it reads. `what` names the items for the progress bar.
         """
-        name = f"{fn.__module__}:{fn.__qualname__}"
-        keys = [key_of({**self.scope, "function": name, "item": key(item)}) for item in items]
-        folders = [self.pieces / piece for piece in keys]
-        fn = fn if self.attempts is None else measured(fn, self.attempts)
-        return self.place.map(fn, items, folders, lambda done: self.report(done, len(items), what, ""))
+        folders = self._folders(fn, items, key)
+        return self.place.map(self._measured(fn), items, folders, lambda done: self.report(done, len(items), what, ""))
+
+    def trials(
+        self,
+        fn: MakePiece[T],
+        items: Sequence[T],
+        *,
+        key: Callable[[T], Any],
+        what: str,
+        note: Callable[[Mapping[int, Piece]], str],
+    ) -> list[Piece]:
+        """Make every item, or find it made, with what a rank has for each; when it is the turn of this stage's ranks.
+
+        `note` is given the finished items by number, now and then, and says what is shown of them and the others.
+        """
+        folders = self._folders(fn, items, key)
+        found: dict[int, Piece] = {}
+
+        def done(count: int) -> None:
+            new = (at for at, folder in enumerate(folders) if at not in found and (folder / NOTE).exists())
+            found.update({at: read_piece(folders[at]) for at in new})
+            self.report(count, len(items), what, note(found))
+
+        with self._own_turn():
+            return self.place.map(self._measured(fn), items, folders, done, "rank")
 
     def gang(self, entry: str, order: Path, watch: Callable[[], None]) -> None:
         """Run ranks when it is their turn; see `Compute.gang`."""
-        with self.turn(lambda who: self.report(0, 1, "turns", f"waiting for a turn of {who}")):
+        with self._own_turn():
             self.place.gang(entry, order, watch)
+
+    def _own_turn(self) -> AbstractContextManager[None]:
+        return self.turn(lambda who: self.report(0, 1, "turns", f"waiting for a turn of {who}"))
+
+    def _folders(self, fn: MakePiece[T], items: Sequence[T], key: Callable[[T], Any]) -> list[Path]:
+        name = f"{fn.__module__}:{fn.__qualname__}"
+        keys = [key_of({**self.scope, "function": name, "item": key(item)}) for item in items]
+        return [self.pieces / piece for piece in keys]
+
+    def _measured(self, fn: MakePiece[T]) -> MakePiece[T]:
+        return fn if self.attempts is None else measured(fn, self.attempts)
 
 
 def make_piece(fn: MakePiece[T], item: T, folder: Path) -> Piece:
     """Find the piece in `folder` or make it there; two makers of the same piece do no harm."""
     if not (folder / NOTE).exists():
         _make(fn, item, folder)
+    return read_piece(folder)
+
+
+def read_piece(folder: Path) -> Piece:
+    """Read a finished piece."""
     note = read_json(folder / NOTE)
     return Piece(folder, note["facts"], note["files"])
 

@@ -5,14 +5,16 @@ how much the table is wrong here (`past`). Each estimate says what it rests on.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from pipeline.core.grid import grid_of
 from pipeline.core.stage import Step
 from pipeline.core.store import Store
-from pipeline.estimate.machine import machine_of
+from pipeline.estimate.machine import Machine, machine_of
 from pipeline.estimate.past import Past, Volumes
-from pipeline.estimate.work import WORK
+from pipeline.estimate.work import WORK, Volume, Work, adopted
+from pipeline.model.shape import read_shape
 from pipeline.running import Run
 
 WATT_SECONDS_A_KWH = 3.6e6
@@ -42,9 +44,8 @@ def estimate(steps: Sequence[Step], store: Store, run: Run) -> dict[str, Estimat
     past = Past(store, volumes, machine)
     found = {}
     for step in steps:
-        if store.find(step) or step.label not in WORK:
+        if store.find(step) or (work := _work(step, volumes, machine, run.keep_checkpoints)) is None:
             continue
-        work = WORK[step.label](step.recipe, volumes.inputs(step.recipe), machine, run.keep_checkpoints)
         pace = past.pace(step.label, work)
         volumes.foresee(f"{step.label}/{step.key}", work.volume)
         seconds = pace.start_seconds + pace.slowness * work.seconds
@@ -53,3 +54,16 @@ def estimate(steps: Sequence[Step], store: Store, run: Run) -> dict[str, Estimat
             seconds, energy, grid.emissions_kg(energy), work.bytes * pace.swelling, pace.basis, work.scratch_bytes
         )
     return found
+
+
+def _work(step: Step, volumes: Volumes, machine: Machine, keep: int) -> Work | None:
+    """Say how much work a step is; None where what it goes on from tells nothing, as another version made it."""
+    with suppress(KeyError):
+        work = WORK[step.label](step.recipe, volumes.inputs(step.recipe), machine, keep)
+        return replace(work, volume=_brought(step)) if step.label == "adopt" else work
+    return None
+
+
+def _brought(step: Step) -> Volume:
+    """Say what a model made elsewhere will bring: of its shape, its folder alone tells."""
+    return adopted(read_shape(step.sources["model"][0].path.parent))

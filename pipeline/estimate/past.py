@@ -19,7 +19,7 @@ MUCH_LARGER = 20.0
 WATT_SECONDS_A_KWH = 3.6e6
 NEWEST = 12
 """So many runs of a stage are looked at: reading all manifests of a large store takes seconds."""
-RANKS = ("pretrain", "finetune")
+RANKS = ("pretrain", "finetune", "sweep")
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _earlier(manifest: Mapping[str, Any], inputs: Mapping[str, Volume], machine:
 
 def _parts(manifest: Mapping[str, Any], work: Work, duration: float) -> tuple[float, float]:
     """Part what a run took into its start and its work: ranks journal their steps, of others the table tells the work."""
-    if "measured" not in manifest["facts"]:
+    if "measured" not in manifest["facts"] or manifest["label"] == "sweep":  # that is the best trial's
         start = min(max(0.0, duration - work.seconds), LONGEST_START_SECONDS)
         return start, duration - start
     stepping = float(manifest["facts"]["measured"]["seconds"])  # of all attempts, but nothing that was thrown away

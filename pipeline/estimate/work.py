@@ -3,8 +3,8 @@
 The tables need not be right: where a store has earlier runs, their times say by how much these seconds are wrong.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
@@ -43,6 +43,12 @@ RECOMPUTED = 4 / 3
 RANKS_START_SECONDS = 30.0
 WORKERS_START_SECONDS = 10.0
 """Until the first step, and the first piece: processes that start and import. Measured on two cores."""
+COPIED_BYTES = 200e6
+"""A second: read, hashed and written again."""
+COPY_BASIS = "from the bytes to copy"
+MODELS = ("pretrain", "finetune", "sweep")
+SIZES_TOLD = ("architecture", "layers", "width", "heads", "max_positions", "vocab_size")
+"""What the facts of a model made elsewhere tell of its shape."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +107,14 @@ def _examples(recipe: Recipe, inputs: Inputs, machine: Machine, keep: int) -> Wo
     return _data(characters / EXAMPLES_CHARACTERS, machine, TOKEN_BYTES[vocab_size > WIDE] * tokens, volume)
 
 
+def _adopt(recipe: Recipe, inputs: Inputs, machine: Machine, keep: int) -> Work:
+    size = float(sum(file["bytes"] for files in recipe["sources"].values() for file in files))
+    copied = replace(_data(0.0, machine, size, Volume()), start_seconds=0.0)
+    return replace(copied, seconds=size / COPIED_BYTES, basis=COPY_BASIS)
+
+
 def _pretrain(recipe: Recipe, inputs: Inputs, machine: Machine, keep: int) -> Work:
-    config = recipe["config"]
-    shape = ModelConfig.model_validate(config["model"]).shape(inputs["tokenizer"].vocab_size)
+    config, shape = recipe["config"], _shape(recipe["config"], inputs)
     share = config["masking"]["rate"]
     flops, tokens = 0.0, 0.0
     for phase in config["phases"]:
@@ -118,12 +129,39 @@ def _pretrain(recipe: Recipe, inputs: Inputs, machine: Machine, keep: int) -> Wo
 
 
 def _finetune(recipe: Recipe, inputs: Inputs, machine: Machine, keep: int) -> Work:
-    config, shape = recipe["config"], inputs["pretrain"].shape
-    assert shape is not None
-    sizes = {role: sum(file["bytes"] for file in files) for role, files in recipe["sources"].items()}
-    tokens = sizes.get("train", 0) / CHARACTERS_A_TOKEN[shape.vocab_size >= SMALL_VOCABULARY]
+    return _tuning(recipe, inputs, machine, keep, (recipe["config"]["epochs"],))
+
+
+def _sweep(recipe: Recipe, inputs: Inputs, machine: Machine, keep: int) -> Work:
+    config = recipe["config"]
+    trials = {name: config["sweep"][name] or [config[name]] for name in ("batch", "learning_rate", "epochs")}
+    again = len(trials["batch"]) * len(trials["learning_rate"]) * config["sweep"]["seeds"]
+    work = _tuning(recipe, inputs, machine, keep, again * tuple(trials["epochs"]))
+    weights = again * len(trials["epochs"]) * work.bytes  # those of every trial stay until `pretrace gc`
+    return replace(work, scratch_bytes=machine.ranks * work.scratch_bytes + weights)
+
+
+def _tuning(recipe: Recipe, inputs: Inputs, machine: Machine, keep: int, epochs: Sequence[int]) -> Work:
+    """Say how much work some trainings on one task are, given the epochs of each."""
+    config, shape = recipe["config"], _shape(recipe["config"], inputs)
+    characters = sum(file["bytes"] * _swelling(file["name"]) for file in recipe["sources"].get("train", ()))
+    tokens = characters / CHARACTERS_A_TOKEN[shape.vocab_size >= SMALL_VOCABULARY]
     each = flops_per_token(shape, attended=config["sequence_length"] / 2, predicted_share=0.0)
-    return _training(shape, each * tokens * (config["epochs"] + FORWARD_SHARE), each, machine, "float32", keep)
+    passes = sum(epochs) + FORWARD_SHARE * len(epochs)
+    return _training(shape, each * tokens * passes, each, machine, "float32", keep)
+
+
+def _shape(config: Mapping[str, Any], inputs: Inputs) -> Shape:
+    """Give the shape of a model: its own, or that of the one it goes on from.
+
+    Raises: KeyError if nothing is known of that one.
+    """
+    if config["model"] is not None:
+        return ModelConfig.model_validate(config["model"]).shape(inputs["tokenizer"].vocab_size)
+    begin = next(inputs[role].shape for role in ("init", "pretrain") if role in inputs)
+    if begin is None:
+        raise KeyError("shape")
+    return begin
 
 
 WORK: dict[str, Callable[[Recipe, Inputs, Machine, int], Work]] = {
@@ -132,6 +170,8 @@ WORK: dict[str, Callable[[Recipe, Inputs, Machine, int], Work]] = {
     "examples": _examples,
     "pretrain": _pretrain,
     "finetune": _finetune,
+    "sweep": _sweep,
+    "adopt": _adopt,
 }
 """Stage -> its work; the last argument is how many checkpoints are kept."""
 
@@ -148,10 +188,16 @@ def volume_of(manifest: Mapping[str, Any], inputs: Inputs) -> Volume:
         return Volume(
             tokens=train["tokens"], examples=train["examples"], held_out_tokens=facts["held_out"].get("tokens", 0)
         )
-    if label == "pretrain":
-        model = ModelConfig.model_validate(manifest["config"]["model"])
-        return Volume(shape=model.shape(inputs["tokenizer"].vocab_size))
+    if label == "adopt":
+        return adopted(Shape(**{name: facts[name] for name in SIZES_TOLD}))
+    if label in MODELS:
+        return Volume(shape=_shape(manifest["config"], inputs))
     return Volume()
+
+
+def adopted(shape: Shape) -> Volume:
+    """Say what a model made elsewhere holds: it brings its vocabulary."""
+    return Volume(vocab_size=shape.vocab_size, shape=shape)
 
 
 def _data(seconds: float, machine: Machine, kept: float, volume: Volume) -> Work:

@@ -2,11 +2,13 @@
 
 Letters: B rows, T tokens of a row, N tokens of all rows, D width, H heads, K head width, M chosen positions.
 
-Padded rows go through `scaled_dot_product_attention`, packed ones on CUDA through `varlen_attn`, which computes nothing
-for padding. Neither drops attention probabilities: the latter cannot, and how a model runs may not change what it learns.
+Padded rows go through `scaled_dot_product_attention`; so do packed ones on a CPU, in runs of one length, while on CUDA
+`varlen_attn` takes them. Packed rows cost nothing for padding. Attention probabilities are not dropped: `varlen_attn`
+cannot, and how a model runs may not change what it learns.
 """
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Literal
 
 import torch
@@ -109,7 +111,10 @@ def _attend(q_BTHK: Tensor, k_BTHK: Tensor, v_BTHK: Tensor, attended: Attended) 
 
 
 def _packed(q_NHK: Tensor, k_NHK: Tensor, v_NHK: Tensor, packed: Packed) -> Tensor:
-    """Attend within each row; off CUDA, which alone has a kernel, row by row, so that tests can tell what is right."""
+    """Attend within each row; off CUDA, which alone has a kernel, neighbours of one length together.
+
+    On one core, 32 sentences of SST-2 take half the time that padding them and cutting them out again would.
+    """
     if q_NHK.is_cuda:
         from torch.nn.attention.varlen import varlen_attn
 
@@ -117,9 +122,15 @@ def _packed(q_NHK: Tensor, k_NHK: Tensor, v_NHK: Tensor, packed: Packed) -> Tens
         gathered_NHK = varlen_attn(q_NHK, k_NHK, v_NHK, starts_B, starts_B, longest, longest)
         assert isinstance(gathered_NHK, Tensor)
         return gathered_NHK
-    sizes: list[int] = packed.starts_B.diff().tolist()
-    rows = zip(*(torch.split(part_NHK, sizes) for part_NHK in (q_NHK, k_NHK, v_NHK)), strict=True)
-    return torch.cat([_attend(q_THK[None], k_THK[None], v_THK[None], None)[0] for q_THK, k_THK, v_THK in rows])
+    alike = [(len(list(run)), length) for length, run in groupby(packed.starts_B.diff().tolist())]
+    runs = zip(*(_split(part_NHK, alike) for part_NHK in (q_NHK, k_NHK, v_NHK)), strict=True)
+    return torch.cat([_attend(q_BTHK, k_BTHK, v_BTHK, None).flatten(0, 1) for q_BTHK, k_BTHK, v_BTHK in runs])
+
+
+def _split(part_NHK: Tensor, alike: list[tuple[int, int]]) -> list[Tensor]:
+    """Cut into runs of so many rows of one length: a part_BTHK each."""
+    runs = torch.split(part_NHK, [rows * length for rows, length in alike])
+    return [run_NHK.view(*sizes, *run_NHK.shape[1:]) for run_NHK, sizes in zip(runs, alike, strict=True)]
 
 
 def rotary_of(positions_BT: Tensor, head_width: int, theta: float, dtype: torch.dtype) -> Rotary:

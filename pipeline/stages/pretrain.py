@@ -95,13 +95,21 @@ def _shape(cfg: PretrainSlice, ctx: Context) -> "Shape":
     if cfg.model is not None:
         return cfg.model.shape(ctx.inputs["tokenizer"].manifest["facts"]["vocab_size"])
     shape = read_shape(ctx.inputs["init"].file("config.json").parent)
+    require_short_phases(cfg, shape)
+    return shape
+
+
+def require_short_phases(cfg: PretrainSlice, shape: "Shape") -> None:
+    """Refuse phases with sequences that are longer than the model reads that training goes on from.
+
+    Raises: ConfigError.
+    """
     for at, phase in enumerate(cfg.phases):
         if phase.sequence_length > shape.max_positions:
             raise ConfigError(
                 f"recipe.phases.{at}.sequence_length={phase.sequence_length} exceeds the {shape.max_positions} positions "
                 "of the model of recipe.pretrain.init; lower it"
             )
-    return shape
 
 
 def _phases(cfg: PretrainSlice, ctx: Context) -> "tuple[Phase, ...]":

@@ -46,7 +46,7 @@ def read_codah(path: Path) -> Iterator[Choice]:
 
     Raises: DataError for a row of another width, a label other than 0 to 3, or a file without rows.
     """
-    for number, record in under(CODAH, tabbed(path), path):
+    for number, record in under(CODAH, tabbed(path), path, "the layout of CODAH"):
         endings = tuple(record[name].strip() for name in ENDINGS)
         yield Choice(record["prompt"].strip(), "", endings, _right(record, path, number), number)
 

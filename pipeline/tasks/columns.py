@@ -4,6 +4,7 @@ What a file is, its first character and its name say: an object a line is JSON; 
 be quoted as RFC 4180 has it.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -79,5 +80,5 @@ def _cell(record: dict[str, Any], name: str, path: Path, number: int) -> str:
             return str(value)
         case other:
             raise DataError(
-                f"{path}: line {number} has {str(other)[:40]!r} in the field {name}; expected text, or a number as a label"
+                f"{path}: line {number} has {json.dumps(other)[:40]} in the field {name}; expected text, or a number as a label"
             )

@@ -43,9 +43,7 @@ def report_choices(outcome: Outcome, metrics: tuple[str, ...]) -> Report:
         }
     )
     scores = score(metrics, label_Q[known_Q], predicted_Q[known_Q])
-    picture = (
-        confusion("place (down) and prediction (across)", label_Q, predicted_Q, outcome.labels) if scores else None
-    )
+    picture = confusion("questions", "right ending", label_Q, predicted_Q, outcome.labels) if scores else None
     surest_Q = probabilities_of(outcome.predicted).max(-1)
     return Report(scores, table, mistakes_of(table, known_Q & (label_Q != predicted_Q), surest_Q), picture)
 

@@ -77,7 +77,7 @@ def read_cola(path: Path, *, labels: Sequence[str]) -> Iterator[Labelled]:
     """
     first, cells = peek(tabbed(path))
     headed = "sentence" in first
-    records = with_header(cells, path, ("sentence",)) if headed else under(COLA, cells, path)
+    records = with_header(cells, path, ("sentence",)) if headed else under(COLA, cells, path, "the layout of CoLA")
     for number, record in records:
         yield _labelled(path, number, record, ("sentence",), "label", labels)
 

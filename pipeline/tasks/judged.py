@@ -31,13 +31,13 @@ def probabilities_of(predicted: pa.Table) -> NDArray[np.float32]:
     return flat.reshape(len(predicted), -1)
 
 
-def confusion(title: str, label_N: Ints, predicted_N: Ints, names: Sequence[str]) -> Picture:
+def confusion(counted: str, side: str, label_N: Ints, predicted_N: Ints, names: Sequence[str]) -> Picture:
     """Count what was taken for what: a row for each label, a column for each prediction."""
     known_N = label_N != UNKNOWN
     counts_CC = np.zeros((len(names), len(names)), np.int64)
     np.add.at(counts_CC, (label_N[known_N], predicted_N[known_N]), 1)
     values = tuple(tuple(float(count) for count in row) for row in counts_CC)
-    return Picture("grid", title, tuple(names), tuple(names), values)
+    return Picture("grid", counted, side, tuple(names), tuple(names), values)
 
 
 def score(metrics: Sequence[str], answer_N: NDArray[Any], predicted_N: NDArray[Any]) -> dict[str, float]:

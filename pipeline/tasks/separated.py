@@ -74,15 +74,17 @@ def with_header(cells: Cells, path: Path, needed: Sequence[str]) -> Iterator[tup
     return under(header, cells, path)
 
 
-def under(header: Sequence[str], cells: Iterable[tuple[int, list[str]]], path: Path) -> Iterator[tuple[int, Record]]:
-    """Name the cells of each row by a header.
+def under(
+    header: Sequence[str], cells: Iterable[tuple[int, list[str]]], path: Path, whose: str = "the header"
+) -> Iterator[tuple[int, Record]]:
+    """Name the cells of each row by a header; `whose` says where it is from if it is none of the file's.
 
     Raises: DataError if a row is of another width, or if there are no rows.
     """
     count = 0
     for number, row in cells:
         if len(row) != len(header):
-            raise DataError(f"{path}: line {number} has {len(row)} columns and the header {len(header)}; mend the row")
+            raise DataError(f"{path}: line {number} has {len(row)} columns and {whose} {len(header)}; mend the row")
         yield number, dict(zip(header, row, strict=True))
         count += 1
     if not count:

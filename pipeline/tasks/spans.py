@@ -171,7 +171,9 @@ def _table(rows: Sequence[Question], given: Sequence[Given], guesses: Sequence[G
 
 def _picture(known: Sequence[tuple[Question, str]]) -> Picture:
     counts = Counter(_fate(row, text) for row, text in known)
-    return Picture("bars", "answers", ("questions",), FATES, (tuple(float(counts[fate]) for fate in FATES),))
+    return Picture(
+        "bars", "questions", "what was answered", ("questions",), FATES, (tuple(float(counts[fate]) for fate in FATES),)
+    )
 
 
 def _fate(row: Question, text: str) -> str:

@@ -57,7 +57,7 @@ def report_tags(outcome: Outcome, metrics: tuple[str, ...]) -> Report:
     types = sorted({_type(name) for name in outcome.labels}, key=lambda name: (name != "O", name))
     at = {name: types.index(_type(name)) for name in outcome.labels}
     true_N, said_N = (np.array([at[tag] for tags in side for tag in tags], np.int64) for side in (expected, predicted))
-    picture = confusion("type of each word (down) and prediction (across)", true_N, said_N, types)
+    picture = confusion("words", "type of entity", true_N, said_N, types)
     return Report(scores, table, mistakes_of(table, np.array(wrong) > 0, np.array(wrong)), picture)
 
 

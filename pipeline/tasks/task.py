@@ -59,7 +59,8 @@ class Picture:
     """Numbers to draw: `grid` is a matrix of counts, `bars` one row of them, `points` is [expected, predicted] of each row."""
 
     kind: Literal["grid", "bars", "points"]
-    title: str
+    counted: str  # what its numbers are of
+    side: str  # what goes down a grid, across points, and into bars; the other way go predictions
     down: tuple[str, ...]  # names of the rows of `values`
     across: tuple[str, ...]  # names of its columns; empty for points
     values: tuple[tuple[float, ...], ...]

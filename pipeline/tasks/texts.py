@@ -52,7 +52,7 @@ def report_classes(outcome: Outcome, metrics: tuple[str, ...]) -> Report:
         }
     )
     scores = score(metrics, label_N[label_N != UNKNOWN], predicted_N[label_N != UNKNOWN])
-    picture = confusion("label (down) and prediction (across)", label_N, predicted_N, names) if scores else None
+    picture = confusion("rows", "label", label_N, predicted_N, names) if scores else None
     return Report(scores, table, mistakes_of(table, wrong_N, surest_N), picture)
 
 
@@ -70,7 +70,7 @@ def report_numbers(outcome: Outcome, metrics: tuple[str, ...]) -> Report:
     )
     scores = score(metrics, label_N[known_N], predicted_N[known_N])
     points = tuple(zip(label_N[known_N].tolist(), predicted_N[known_N].tolist(), strict=True))
-    picture = Picture("points", "label (across) and prediction (down)", (), (), points) if scores else None
+    picture = Picture("points", "rows", "label", (), (), points) if scores else None
     apart_N = np.where(known_N, np.abs(label_N - predicted_N), 0.0)
     return Report(scores, table, mistakes_of(table, apart_N > 0, apart_N), picture)
 

@@ -1,7 +1,8 @@
 """The rows of a global batch as tensors: padded to the longest, or laid one behind another; masked by row and epoch.
 
 A unit is what is dealt to ranks and micro-batches: a row, or the rows of a question with choices.
-Letters: N rows of all files, B rows of a batch, U units of a batch, T tokens, M predicted positions, C chunks of a column.
+Letters: N rows of all files, B rows of a batch, U units of a batch, R rows of a unit, T tokens, M predicted positions,
+C chunks of a column.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ from torch import Tensor
 from pipeline.core.arrow import read_table
 from pipeline.core.errors import DataError
 from pipeline.model.attention import Packed
-from pipeline.training.dealing import deal
+from pipeline.training.dealing import deal, deal_packed
 from pipeline.training.padding import address_of, pad
 
 Ints = NDArray[np.int64]
@@ -200,14 +201,19 @@ class Loader:
 
     def load(self, units_U: Ints, epochs_U: Ints) -> Iterator[MicroBatch]:
         """Yield the micro-batches of this rank, longest first."""
-        rows, per_unit = self.rows, self.rows.per_unit
-        length_U = rows.ids.lengths_N[rows.rows_of(units_U)].reshape(-1, per_unit).max(-1)
-        multiple, most = 1 if self.packed else self.multiple, max(1, self.micro_batch // per_unit)
-        for part in deal(length_U, ranks=self.ranks, micro_batch=most, multiple=multiple)[self.rank]:
+        for part in self._deal(units_U)[self.rank]:
             if len(part):
-                yield self._make(rows.rows_of(units_U[part]), epochs_U[part].repeat(per_unit))
+                yield self._make(self.rows.rows_of(units_U[part]), epochs_U[part].repeat(self.rows.per_unit))
             else:
                 yield self._empty(units_U)
+
+    def _deal(self, units_U: Ints) -> list[list[Ints]]:
+        lengths_N, per_unit = self.rows.ids.lengths_N, self.rows.per_unit
+        lengths_UR = lengths_N[self.rows.rows_of(units_U)].reshape(-1, per_unit)
+        if self.packed and self.device.type == "cpu":
+            return deal_packed(lengths_UR.sum(-1), ranks=self.ranks, tokens=self.micro_batch * int(lengths_N.max()))
+        multiple, most = 1 if self.packed else self.multiple, max(1, self.micro_batch // per_unit)
+        return deal(lengths_UR.max(-1), ranks=self.ranks, micro_batch=most, multiple=multiple)
 
     def all_rows(self) -> Iterator[MicroBatch]:
         """Yield this rank's share of all rows, for evaluation."""

@@ -35,6 +35,24 @@ def deal(length_B: NDArray[Any], *, ranks: int, micro_batch: int, multiple: int 
     return [[rows[rank::ranks] for rows in rounds] for rank in range(ranks)]
 
 
+def deal_packed(length_B: NDArray[Any], *, ranks: int, tokens: int) -> list[list[Ints]]:
+    """Split as `deal` does, for rows that are laid one behind another: padding costs nothing, a micro-batch does.
+
+    A micro-batch has at most `tokens`, or one row. Rows of one length become neighbours.
+    """
+    order_B = np.argsort(-length_B.astype(np.int64), kind="stable")
+    starts, held = [0], 0
+    for at, length in enumerate(length_B[order_B].tolist()):
+        if (at - starts[-1]) % ranks:
+            continue  # rank 0 has the longest row of each turn: it alone is counted
+        held += length
+        if held > tokens and at > starts[-1]:
+            starts.append(at)
+            held = length
+    rounds = np.split(order_B, starts[1:])
+    return [[rows[rank::ranks] for rows in rounds] for rank in range(ranks)]
+
+
 def _cut(width_S: Ints, ranks: int, cells: int) -> list[int]:
     """Return where rounds begin."""
     from_S = np.zeros(len(width_S) + 1, np.int64)

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from pipeline.core.errors import DataError
 from pipeline.core.seeds import seed_of
+from pipeline.model.attention import chosen
 from pipeline.objectives import OBJECTIVES, Objective
 from pipeline.objectives.labelled import objective_of
 from pipeline.tables import Next
@@ -79,6 +81,17 @@ def job_of(order: Order) -> Job:
         return Job({kind: learned}, (_fine_tuning(order, order.tuning),))
     objectives = {name: OBJECTIVES[name] for name in order.objectives}
     return Job(objectives, tuple(_pretraining(order, at, phase) for at, phase in enumerate(order.phases)))
+
+
+def lays_packed(order: Order, device: torch.device) -> bool:
+    """Say whether rows are laid one behind another: where a kernel takes them so, and those of tasks on a CPU as well.
+
+    Tasks have rows of all lengths: a fifth of what a batch of SST-2 was padded to was padding, and each micro-batch more
+    that would lessen it costs the gradients of all weights once more. Rows of pretraining are nearly full.
+    """
+    if order.tuning is not None and order.run.attention == "auto" and device.type == "cpu":
+        return True
+    return chosen(order.run.attention, device, order.precision) == "varlen"
 
 
 def _fine_tuning(order: Order, tuning: Tuning) -> Stretch:

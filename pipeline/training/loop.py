@@ -12,13 +12,12 @@ import torch
 
 from pipeline.core.errors import DataError, Interrupted
 from pipeline.core.seeds import seed_of
-from pipeline.model.attention import chosen
 from pipeline.training.attempt import Start, engine_of, identity, journal_path, rewinds_of, start
 from pipeline.training.batches import Loader, Masks, MicroBatch, Rows, multiple_on
 from pipeline.training.checkpoint import State
 from pipeline.training.feeding import Ahead
 from pipeline.training.guard import Guard, Rewind, Spiked
-from pipeline.training.jobs import Job, job_of
+from pipeline.training.jobs import Job, job_of, lays_packed
 from pipeline.training.journal import Journal, Line, read_lines
 from pipeline.training.order import Order
 from pipeline.training.ranks import Ranks
@@ -104,7 +103,7 @@ class Trainer:
         self._journal = Journal(journal_path(order)) if ranks.rank == 0 else None
         self._saver = Saver(order, identity(order), self._journal, begin.step, begin.skips)
         self._guard = Guard(order.run.spike_nats, begin.losses)
-        self._packed = chosen(order.run.attention, ranks.device, order.precision) == "varlen"
+        self._packed = lays_packed(order, ranks.device)
         self._stalled = 0.0
 
     def train(self) -> None:

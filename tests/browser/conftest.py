@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
 
-CHROMIUM = shutil.which("chromium")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -23,7 +23,8 @@ ARGUMENTS = (
     "--disable-sync",
 )
 WINDOW = {"width": 1400, "height": 1000}
-PATIENCE_MS = 30_000
+PATIENCE_MS = 180_000
+"""Pages take half a minute to draw themselves on a machine that trains beside; a test that passes never waits so long."""
 
 
 @pytest.fixture(scope="session")
@@ -40,10 +41,14 @@ def browser() -> Iterator["Browser"]:
         pytest.skip("no chromium here: apt-get install chromium, or make test-browser as root")
     if importlib.util.find_spec("playwright") is None:
         pytest.skip("no playwright here: pip install 'pretrace[browser]', or make test-browser")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import Error, expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        try:
+            chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS), timeout=PATIENCE_MS)
+        except Error as error:
+            pytest.skip(f"{CHROMIUM} does not start here: {error.message.splitlines()[0]}")
         yield chromium
         chromium.close()
 

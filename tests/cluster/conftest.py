@@ -2,23 +2,29 @@
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from cluster.logs import REMOTE
 from cluster.ray_compute import RayCompute
+from tests.cluster.entries import CANCEL_SECONDS
 
 
 @pytest.fixture(scope="session")
 def compute(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCompute]:
     state = tmp_path_factory.mktemp("state")
-    with RayCompute(address=None, workers=2, ranks=2, state=state, max_failures=1) as place:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        RayCompute(address=None, workers=2, ranks=2, state=state, max_failures=1) as place,
+    ):
+        patch.setattr("cluster.ray_compute.CANCEL_SECONDS", CANCEL_SECONDS)
         yield place
     assert list(state.iterdir()) == []
 
 
 class Heard(logging.Handler):
-    """Keeps what workers and ranks log."""
+    """Keeps what is logged."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,9 +34,18 @@ class Heard(logging.Handler):
         self.lines.append((record.levelno, record.getMessage()))
 
 
+@contextmanager
+def listening(logger: logging.Logger) -> Iterator[Heard]:
+    """Hear what a logger is told."""
+    handler = Heard()
+    logger.addHandler(handler)
+    try:
+        yield handler
+    finally:
+        logger.removeHandler(handler)
+
+
 @pytest.fixture
 def heard() -> Iterator[Heard]:
-    handler = Heard()
-    REMOTE.addHandler(handler)
-    yield handler
-    REMOTE.removeHandler(handler)
+    with listening(REMOTE) as handler:
+        yield handler

@@ -7,13 +7,15 @@ import json
 import sys
 from pathlib import Path
 
+from cluster import ray_compute
 from cluster.ray_compute import RayCompute
 from pipeline.core.errors import PretraceError
-from tests.cluster.entries import Item, square
+from tests.cluster.entries import CANCEL_SECONDS, Item, square
 
 
 def main(address: str, workers: str, fate: str, folder: Path) -> None:
     state, items = folder / "state", [Item(number, folder / "notes", fate) for number in range(4)]
+    ray_compute.CANCEL_SECONDS = CANCEL_SECONDS
     place = RayCompute(address=None if address == "none" else address, workers=int(workers), ranks=1, state=state)
     with place as compute:
         pieces = compute.map(square, items, [folder / "pieces" / str(item.number) for item in items], lambda done: None)

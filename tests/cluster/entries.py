@@ -12,6 +12,9 @@ from typing import Any
 
 from pipeline.core.errors import DataError
 
+CANCEL_SECONDS = 60.0
+"""How long a cancelled task may tidy up in these tests: a busy machine needs more than one at work."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -81,13 +84,14 @@ RANK_ENV = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "O
 
 
 def add_ranks(order: Path) -> None:
-    """Meet the order's fate on rank 1, add up the ranks' numbers, and write down what each rank saw."""
+    """Meet the order's fate on rank 1 when both have begun, add up their numbers, and write down what each saw."""
     import torch
     import torch.distributed as dist
 
     told = json.loads(order.read_text())
     out, rank = Path(told["out"]), dist.get_rank()
     first = attempt(out / "notes", f"rank{rank}") == 1
+    dist.barrier()
     if rank == 1:
         FATES[told["fate"]](first)
     total = torch.tensor([rank + 1])

@@ -9,17 +9,17 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
+from tests.processes import PATIENCE_SECONDS, is_called, kill
+
 NETWORK = "10.77.0"
 GATEWAY = f"{NETWORK}.254"
-BIN = Path(sys.executable).parent
-END_SECONDS = 20
+PATIENT_RAY = (sys.executable, "-m", "tests.cluster.patient_ray")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Host:
         while self.kill():  # one that dies may just have started another
             pass
         for process in self.started:
-            process.wait(END_SECONDS)
+            process.wait(PATIENCE_SECONDS)
 
     def processes(self, *words: str) -> list[psutil.Process]:
         """Find what runs on it; with words only those whose command line holds one."""
@@ -52,18 +52,14 @@ class Host:
         for line in ip("netns", "pids", self.space).splitlines():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process = psutil.Process(int(line))
-                command = " ".join(process.cmdline())
-                if not words or any(word in command for word in words):
+                if not words or is_called(process, *words):
                     found.append(process)
         return found
 
     def kill(self, *words: str) -> int:
         """Kill -9 what runs on it, or what `words` name, and say how many it were."""
         doomed = self.processes(*words)
-        for process in doomed:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(doomed, timeout=END_SECONDS)
+        kill(doomed)
         return len(doomed)
 
     def cut(self) -> None:
@@ -123,11 +119,3 @@ def _plug_in(host: Host) -> None:
 def ip(*arguments: str) -> str:
     """Run iproute2."""
     return subprocess.run(["ip", *arguments], capture_output=True, text=True, check=True).stdout
-
-
-def until(true: Callable[[], bool], what: str, seconds: float) -> None:
-    """Wait for something, not for ever."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"waited {seconds:g} s in vain for {what}"
-        time.sleep(0.1)

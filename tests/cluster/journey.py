@@ -4,6 +4,7 @@ Usage: python -m tests.cluster.journey alone|far CONFIG FOLDER HOST_WAIT_SECONDS
 """
 
 import logging
+import signal
 import subprocess
 import sys
 import time
@@ -21,6 +22,8 @@ from tests.cluster.entries import Item, square
 from tests.core.places import InTurn, Unrecorded
 
 ITEMS = 12
+LOSE_PATIENCE, LITTLE_SECONDS = signal.SIGUSR1, 5.0
+"""What tells the driver to wait for hosts no longer than this from now on."""
 
 
 class Alone(InTurn):
@@ -55,6 +58,7 @@ def travel(config: Path, folder: Path, patience: float) -> None:
         max_failures=run.max_failures,
         host_wait_seconds=patience,
     ) as place:
+        signal.signal(LOSE_PATIENCE, lambda *_: setattr(place, "_host_wait_seconds", LITTLE_SECONDS))
         place.map(square, items, [folder / "pieces" / str(item.number) for item in items], lambda done: None)
         make_all(config, folder, place)
 

@@ -4,8 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -13,8 +12,7 @@ import pytest
 
 from cluster.embedded import PARENT, PREFIX, ROOT, Mark, gang_prefix, reap
 from pipeline.core.files import read_json, write_json
-
-WAIT_SECONDS = 120
+from tests.processes import PATIENCE_SECONDS, below, is_alive, kill_tree, until, wait_for_end
 
 
 def mark_of(process: psutil.Process) -> Mark:
@@ -51,7 +49,7 @@ def test_leftovers_of_a_dead_driver_are_ended(tmp_path: Path, leftover: psutil.P
     write_note(tmp_path, dead, mark_of(leftover), str(folder))
     (tmp_path / f"{gang_prefix(dead['pid'])}1234" / "notes").mkdir(parents=True)
     reap(tmp_path)
-    leftover.wait(timeout=10)
+    wait_for_end([leftover])
     assert not folder.exists()
     assert list(tmp_path.iterdir()) == []
 
@@ -98,38 +96,29 @@ def driver(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "tests.cluster.driver", "none", "2", "waits", str(tmp_path)]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True) as process:
-        until(lambda: len(list(tmp_path.glob("notes/*"))) == 2)
-        yield process
-        process.kill()
-
-
-def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + WAIT_SECONDS
-    while not true():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.1)
-
-
-def family(driver: subprocess.Popen[str]) -> list[psutil.Process]:
-    return psutil.Process(driver.pid).children(recursive=True)
+        try:
+            until(lambda: len(list(tmp_path.glob("notes/*"))) == 2, "both workers")
+            yield process
+        finally:
+            kill_tree(process)
 
 
 @pytest.mark.slow
 def test_nothing_outlives_a_killed_driver(tmp_path: Path, driver: subprocess.Popen[str]) -> None:
-    children, folder = family(driver), Path(read_json(note_of(tmp_path / "state"))["folder"])
-    assert len(children) > 8
+    children, folder = below(driver.pid), Path(read_json(note_of(tmp_path / "state"))["folder"])
+    assert below(driver.pid, "raylet")
+    assert len(below(driver.pid, "ray::")) >= 2
     driver.kill()
-    _, alive = psutil.wait_procs(children, timeout=30)
-    assert alive == []
-    until(lambda: not list((tmp_path / "state").iterdir()))
+    wait_for_end(children)
+    until(lambda: not list((tmp_path / "state").iterdir()), "the end of all notes")
     assert not folder.exists()
 
 
 @pytest.mark.slow
 def test_a_driver_that_is_interrupted_leaves_nothing(tmp_path: Path, driver: subprocess.Popen[str]) -> None:
-    children = family(driver)
+    children = below(driver.pid)
     driver.send_signal(signal.SIGINT)
-    assert driver.wait(timeout=60) != 0
-    assert not any(child.is_running() for child in children)
+    assert driver.wait(PATIENCE_SECONDS) != 0
+    assert not any(map(is_alive, children))
     assert list((tmp_path / "state").iterdir()) == []
     assert list((tmp_path / "pieces").iterdir()) == []

@@ -30,24 +30,24 @@ from pipeline.config import load
 from pipeline.core.stage import Step
 from pipeline.core.store import WORK, Artifact, Store
 from pipeline.outside import locate
-from tests.cluster.hosts import BIN, Host, ip, network, until, why_not
-from tests.cluster.journey import ITEMS
-from tests.conftest import kill_tree
+from tests.cluster.hosts import PATIENT_RAY, Host, ip, network, why_not
+from tests.cluster.journey import ITEMS, LOSE_PATIENCE
+from tests.processes import kill_tree, until
 
 NEWS = "package:gensim/test/test_data/lee_background.cor"
 ARTICLES, STEPS, CHECKPOINT_STEPS = 240, 200, 5
 HEAD, HEAD_PORT = "10.77.0.1", 6379
-START_SECONDS, STEP_SECONDS, ALL_SECONDS = 300, 600, 900
+START_SECONDS, STEP_SECONDS, ALL_SECONDS = 900, 900, 1200
 """Limits for a machine with a lot else to do; on a quiet one all of it takes some minutes."""
-CUT_SECONDS = 20
-PATIENCE_SECONDS = 90
+CUT_SECONDS = 30
+PATIENCE_SECONDS = 300
 """How long the driver waits for a host: a cut host's Ray finds out that it was given up, ends, and is started again."""
-RANKS = "RayTrainWorker"
-NOTICE = {  # a host that does not answer is given up after 12 s; Ray's defaults make that about 80 s
+RANKS, RAYLET = "RayTrainWorker", "raylet/raylet"
+NOTICE = {  # a host that does not answer is given up after 20 s; Ray's defaults make that about 80 s
     "RAY_health_check_initial_delay_ms": "5000",
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "3000",
-    "RAY_health_check_failure_threshold": "3",
+    "RAY_health_check_failure_threshold": "5",
 }
 AGAIN = 'while :; do "$@"; sleep 1; done'
 """What a host's supervisor does: Ray is started again whenever it ended."""
@@ -114,7 +114,7 @@ class Journey:
     pieces_after: dict[str, int]
     attempts: list[dict[str, Any]]
     attempts_before_removal: int
-    left_on_removed: list[str]
+    raylets_left_on_removed: int
 
 
 @dataclass(frozen=True)
@@ -164,10 +164,10 @@ def ray_on(host: Host, env: dict[str, str], folder: Path) -> None:
     place = ["--head", f"--port={HEAD_PORT}", "--include-dashboard=false"]
     place = place if host.address == HEAD else [f"--address={HEAD}:{HEAD_PORT}"]
     small = ["--num-cpus=1", "--object-store-memory=100000000", f"--temp-dir={folder / host.name}"]
-    command = [str(BIN / "ray"), "start", "--block", f"--node-ip-address={host.address}", *place, *small]
+    command = [*PATIENT_RAY, "start", "--block", f"--node-ip-address={host.address}", *place, *small]
     log = folder / f"{host.name}.log"
     host.start(["sh", "-c", AGAIN, "sh", *command], env, log)
-    until(lambda: "Ray runtime started" in log.read_text(), f"Ray on {host.name}", START_SECONDS)
+    until(lambda: "Ray runtime started" in log.read_text(), f"Ray on {host.name}", START_SECONDS, why=log.read_text)
 
 
 @pytest.fixture(scope="module")
@@ -226,11 +226,13 @@ def disturb(driver: Driver, host: Host) -> Journey:
     time.sleep(CUT_SECONDS)
     host.mend()
     driver.until(lambda: driver.checkpoint() >= STEPS * 3 // 5, "training after the network was away", STEP_SECONDS)
+    driver.process.send_signal(LOSE_PATIENCE)
     host.cut()
     tried = len(driver.attempts())
+    until(lambda: not host.processes(RANKS), "the end of the ranks that were cut off", STEP_SECONDS)
+    left = len(host.processes(RAYLET))
     driver.until(lambda: len(driver.attempts()) > tried, "training on what is left", STEP_SECONDS)
-    until(lambda: not host.processes(RANKS), "the end of the ranks that were cut off", START_SECONDS)
-    attempts, left = driver.attempts(), [process.name() for process in host.processes("raylet")]
+    attempts = driver.attempts()
     assert driver.process.wait(ALL_SECONDS) == 0, driver.log.read_text()
     return Journey(driver.folder, driver.steps(), driver.log.read_text(), killed, before, pieces, attempts, tried, left)
 
@@ -279,7 +281,7 @@ def test_training_went_on_with_all_ranks_while_it_could_and_then_with_what_was_l
 
 
 def test_ranks_of_a_host_that_is_given_up_end_themselves(journey: Journey) -> None:
-    assert "raylet" in journey.left_on_removed  # nobody on that host ended them
+    assert journey.raylets_left_on_removed == 1  # nobody on that host ended them
 
 
 def test_the_result_is_the_undisturbed_one_up_to_the_order_of_summation(journey: Journey, alone: Alone) -> None:

@@ -13,14 +13,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pytest
 
-from cluster.embedded import ROOT
+from cluster.embedded import ROOT, START_ATTEMPTS
 from cluster.join import TOKEN_FILE, join, make_token
 from pipeline.core.compute import in_turn
 from pipeline.core.errors import ComputeError
 from tests.cluster.entries import Item, square
+from tests.cluster.hosts import PATIENT_RAY
+from tests.processes import PATIENCE_SECONDS, free_port, kill_tree
 
 
 @dataclass(frozen=True)
@@ -32,26 +33,32 @@ class Head:
         command = [sys.executable, "-m", "tests.cluster.driver", self.address, "1", "none", str(folder)]
         env = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_TOKEN": token or self.token}
         env.pop("RAY_AUTH_MODE", None)
-        return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=180, check=False)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+        if token:
+            env["RAY_NUM_REDIS_GET_RETRIES"] = "3"  # Ray asks 20 times, a second apart, whether it still is refused
+        return subprocess.run(
+            command, cwd=folder, env=env, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+        )
 
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[Head]:
-    port, token = free_port(), secrets.token_hex(32)
+    token = secrets.token_hex(32)
     env = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token, "RAY_USAGE_STATS_ENABLED": "0"}
     with tempfile.TemporaryDirectory(prefix="pretrace-head-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        command = start_command(port, folder)
-        with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-            assert process.stdout
-            assert any("Ray runtime started" in line for line in process.stdout), "the head did not start"
-            yield Head(f"127.0.0.1:{port}", token)
-            end(psutil.Process(process.pid))
+        for _ in range(START_ATTEMPTS):
+            port = free_port()
+            command = start_command(port, folder)
+            with subprocess.Popen(
+                command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            ) as ray:
+                try:
+                    assert ray.stdout
+                    if any("Ray runtime started" in line for line in ray.stdout):
+                        yield Head(f"127.0.0.1:{port}", token)
+                        return
+                finally:
+                    kill_tree(ray)
+    raise RuntimeError("the head did not start")
 
 
 def start_command(port: int, folder: str) -> list[str]:
@@ -59,14 +66,7 @@ def start_command(port: int, folder: str) -> list[str]:
     where = [f"--port={port}", f"--ray-client-server-port={free_port()}"]
     others = ["--dashboard-agent-listen-port=0", "--min-worker-port=0", "--max-worker-port=0"]
     small = ["--num-cpus=2", "--include-dashboard=false", "--object-store-memory=100000000", f"--temp-dir={folder}"]
-    return [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", *where, *others, *small]
-
-
-def end(top: psutil.Process) -> None:
-    every = [top, *top.children(recursive=True)]
-    for process in every:
-        process.kill()
-    psutil.wait_procs(every, timeout=20)
+    return [*PATIENT_RAY, "start", "--head", "--block", *where, *others, *small]
 
 
 @pytest.mark.slow
@@ -75,7 +75,7 @@ def test_a_cluster_makes_the_same_pieces_with_one_worker(
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     joined = head.driver(tmp_path)
-    assert (joined.returncode, joined.stderr) == (0, "")
+    assert joined.returncode == 0, joined.stderr
     items = [Item(number, tmp_path / "notes") for number in range(4)]
     alone = in_turn(square, items, [tmp_path / "alone" / str(item.number) for item in items], lambda done: None)
     assert json.loads(joined.stdout) == [dict(piece.files) for piece in alone]

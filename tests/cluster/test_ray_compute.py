@@ -1,19 +1,22 @@
 import errno
 import json
 import logging
+import os
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import psutil
 import pytest
 
 from cluster.gang import _early, by_blame
-from cluster.ray_compute import RayCompute, room
+from cluster.logs import REMOTE
+from cluster.ray_compute import LOG, RayCompute, room
 from pipeline.core.compute import Piece, in_turn
 from pipeline.core.errors import ComputeError, DataError
-from tests.cluster.conftest import Heard
+from tests.cluster.conftest import listening
 from tests.cluster.entries import Item, square
+from tests.processes import below, kill, until, wait_for_end
 
 ENTRY = "tests.cluster.entries:add_ranks"
 
@@ -108,7 +111,8 @@ def test_a_worker_that_is_killed_each_time_ends_the_map(
     with pytest.raises(ComputeError, match=r"pieces/0: square: its worker ended abnormally 3 times .*run\.workers"):
         mapped(compute, tmp_path, "killed")
     assert attempts(tmp_path) == 3
-    assert capfd.readouterr() == ("", "")
+    said = capfd.readouterr()
+    assert "died" not in said.out + said.err
 
 
 def test_a_map_waits_for_a_host_that_can_work_no_longer_than_for_a_lost_one(
@@ -183,11 +187,38 @@ def test_the_end_of_a_rank_before_all_ran_is_told_in_one_line() -> None:
     assert str(_early("Training failed:\nno room")) == "the ranks did not start: Training failed:\nno room"
 
 
+@dataclass(frozen=True)
+class Gang:
+    """One whose second rank is killed in the first attempt, and what was said of it."""
+
+    folder: Path
+    told: str
+    heard: list[tuple[int, str]]
+    watched: int
+
+    def saw(self) -> list[dict[str, Any]]:
+        """Give what each rank saw, in their order."""
+        return [json.loads((self.folder / f"{rank}.json").read_text()) for rank in range(2)]
+
+
+@pytest.fixture(scope="module")
+def gang(compute: RayCompute, tmp_path_factory: pytest.TempPathFactory) -> Gang:
+    folder, watched = tmp_path_factory.mktemp("gang"), list[None]()
+    with listening(REMOTE) as heard, listening(LOG) as told:
+        compute.gang(ENTRY, order_of(folder, "killed once"), lambda: watched.append(None))
+    return Gang(folder, "\n".join(text for _, text in told.lines), heard.lines, len(watched))
+
+
 @pytest.mark.slow
-def test_ranks_add_up_their_numbers(compute: RayCompute, tmp_path: Path, heard: Heard) -> None:
-    watched: list[int] = []
-    compute.gang(ENTRY, order_of(tmp_path, "none"), lambda: watched.append(1))
-    saw = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
+def test_a_killed_rank_is_started_again_with_its_group(gang: Gang) -> None:
+    assert attempts(gang.folder) == 4
+    assert re.search(r"^attempt 1 of 2: (rank \d|a rank)", gang.told, re.MULTILINE)
+    assert "attempt 2 of 2" not in gang.told
+
+
+@pytest.mark.slow
+def test_ranks_add_up_their_numbers_and_see_what_a_launcher_would_tell_them(gang: Gang) -> None:
+    saw = gang.saw()
     assert [each["total"] for each in saw] == [3, 3]
     assert [(each["RANK"], each["LOCAL_RANK"], each["WORLD_SIZE"]) for each in saw] == [
         ("0", "0", "2"),
@@ -195,13 +226,15 @@ def test_ranks_add_up_their_numbers(compute: RayCompute, tmp_path: Path, heard: 
     ]
     assert {(each["OMP_NUM_THREADS"], each["DS_ACCELERATOR"]) for each in saw} == {("1", "cpu")}
     assert saw[0]["MASTER_PORT"] == saw[1]["MASTER_PORT"]
-    assert watched
-    said = [text for level, text in heard.lines if level == logging.INFO]
-    assert [re.sub(r"\d{2,}", "N", text.partition(": ")[2]) for text in said] == [
-        "started as one of 2, process N",
-        "ended well",
-    ]
+    assert gang.watched
+
+
+@pytest.mark.slow
+def test_the_first_rank_is_heard_from_its_start_to_its_end(gang: Gang) -> None:
+    said = [text for level, text in gang.heard if level == logging.INFO]
     assert all(text.startswith("rank 0 on ") for text in said)
+    words = [re.sub(r"\d{2,}", "N", text.partition(": ")[2]) for text in said]
+    assert words == ["started as one of 2, process N", "started as one of 2, process N", "ended well"]
 
 
 @pytest.mark.slow
@@ -209,7 +242,7 @@ def test_ranks_that_wait_too_long_for_another_give_up(
     compute: RayCompute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compute, "_max_failures", 0)
-    monkeypatch.setattr(compute, "_group", replace(compute._group, wait_seconds=5))
+    monkeypatch.setattr(compute, "_group", replace(compute._group, wait_seconds=15))  # they also meet within it
     with pytest.raises(ComputeError, match=r"(?s)order\.json: rank 0: .*all_reduce.*[Tt]imed out"):
         compute.gang(ENTRY, order_of(tmp_path, "waits"), lambda: None)
 
@@ -222,25 +255,12 @@ def test_an_error_of_ours_in_a_rank_is_not_tried_again(compute: RayCompute, tmp_
 
 
 @pytest.mark.slow
-def test_a_killed_rank_is_started_again_with_its_group(
-    compute: RayCompute, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    compute.gang(ENTRY, order_of(tmp_path, "killed once"), lambda: None)
-    assert json.loads((tmp_path / "0.json").read_text())["total"] == 3
-    assert attempts(tmp_path) == 4
-    assert re.search(r"attempt 1 of 2: (rank \d|a rank) .*ended abnormally", caplog.text)
-
-
-@pytest.mark.slow
 def test_the_end_of_the_process_that_leads_the_ranks_is_told_as_such(
     compute: RayCompute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def kill_the_leader() -> None:
         if (tmp_path / "notes").exists():
-            family = psutil.Process().children(recursive=True)
-            leader = next((process for process in family if "ray::Leader" in " ".join(process.cmdline())), None)
-            if leader:
-                leader.kill()
+            kill(below(os.getpid(), "ray::Leader"))
 
     monkeypatch.setattr(compute, "_max_failures", 0)
     with pytest.raises(
@@ -251,10 +271,13 @@ def test_the_end_of_the_process_that_leads_the_ranks_is_told_as_such(
 
 @pytest.mark.slow
 def test_a_mistake_in_a_rank_ends_the_gang_when_attempts_do(
-    compute: RayCompute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heard: Heard
+    compute: RayCompute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compute, "_max_failures", 0)
-    with pytest.raises(ComputeError, match=r"(?s)order\.json: rank 1: .*entries\.py.*KeyError: 'no such column'"):
+    with (
+        listening(REMOTE) as heard,
+        pytest.raises(ComputeError, match=r"(?s)order\.json: rank 1: .*entries\.py.*KeyError: 'no such column'"),
+    ):
         compute.gang(ENTRY, order_of(tmp_path, "mistake"), lambda: None)
     said = [text for level, text in heard.lines if level == logging.ERROR]
     assert re.search(r"(?s)^rank 1 on .*: failed\n.*KeyError: 'no such column'", "\n".join(said), re.MULTILINE)
@@ -270,7 +293,6 @@ def test_ranks_end_with_the_one_who_waits_for_them_and_make_room_for_others(
 
     with pytest.raises(KeyboardInterrupt):
         compute.gang(ENTRY, order_of(tmp_path, "waits"), leave_when_all_run)
-    ranks = [int(note.name.split(".")[1]) for note in (tmp_path / "notes").iterdir()]
-    psutil.wait_procs([psutil.Process(pid) for pid in ranks if psutil.pid_exists(pid)], timeout=15)
-    assert not any(psutil.pid_exists(pid) for pid in ranks)
-    compute.gang(ENTRY, order_of(tmp_path, "none"), lambda: None)
+    wait_for_end(int(note.name.split(".")[1]) for note in (tmp_path / "notes").iterdir())
+    ray = compute._ray()
+    until(lambda: ray.available_resources().get("CPU") == 2, "the CPUs of the ranks")

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,29 +18,27 @@ import pytest
 from cluster import services
 from cluster.services import MARK, Asked, Keeper, Kept, Service, answers_at, require_port
 from pipeline.core.errors import ComputeError, ConfigError
-from tests.conftest import free_port
+from tests.processes import PATIENCE_SECONDS, free_port, is_alive, kill, until, wait_for_end
 
 PYTHON = (sys.executable, "-I", "-S")
 ROOT = Path(__file__).resolve().parents[2]
 SLEEPS = "import time; time.sleep(600)"
 IGNORES = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"
 LEAVES_ONE = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {SLEEPS!r}], start_new_session=True); time.sleep(600)"
-WAIT_SECONDS = 60.0
 
 
 @pytest.fixture
 def mark(tmp_path: Path) -> Iterator[str]:
     """A mark of this test alone; what still carries it at the end is killed."""
     yield str(tmp_path)
-    for process in carrying(str(tmp_path)):
-        process.kill()
+    kill(carrying(str(tmp_path)))
 
 
 def carrying(mark: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+            if process.environ().get(MARK) == mark and is_alive(process):
                 found.append(process)
     return found
 
@@ -60,7 +59,7 @@ class Told:
         """Each act is tried at every look until it says that it is done, then the next one is."""
         self.asked, self.acts = asked, list(acts)
         self.seen: list[list[str]] = []
-        self.patience = time.monotonic() + WAIT_SECONDS
+        self.patience = time.monotonic() + PATIENCE_SECONDS
 
     def __call__(self, kept: Sequence[Kept]) -> None:
         assert time.monotonic() < self.patience, f"waited in vain: {self.seen}"
@@ -143,19 +142,17 @@ def test_what_does_not_listen_is_killed_and_what_was_left_behind_too(
 
 def test_whoever_asks_twice_does_not_wait(tmp_path: Path, mark: str) -> None:
     deaf = service("deaf", IGNORES, tmp_path, lambda: bool((tmp_path / "deaf.log").read_text()), end_seconds=3600)
-    asked = Asked()
+    asked, over = Asked(), threading.Event()
 
-    def ask_twice(kept: Sequence[Kept]) -> bool:
-        if all_answer(kept):
-            signal.setitimer(signal.ITIMER_REAL, 0.5)
-            return True
-        return False
+    def ask_again() -> None:
+        while not over.wait(0.1):
+            asked.times += asked.times > 0
 
-    before = signal.signal(signal.SIGALRM, lambda number, frame: setattr(asked, "times", 2))
+    threading.Thread(target=ask_again, daemon=True).start()
     try:
-        Keeper([deaf], mark, asked).keep(Told(asked, ask_twice))
+        Keeper([deaf], mark, asked).keep(Told(asked, all_answer))
     finally:
-        signal.signal(signal.SIGALRM, before)
+        over.set()
     assert carrying(mark) == []
 
 
@@ -188,18 +185,14 @@ def test_nothing_outlives_a_keeper_that_is_killed(tmp_path: Path, mark: str, als
         assert keeper.stdout is not None
         while "answers" not in keeper.stdout.readline():
             assert keeper.poll() is None
-        patience = time.monotonic() + WAIT_SECONDS
-        while len(carrying(mark)) < (1 if also_the_watchman else 2):
-            assert time.monotonic() < patience
-            time.sleep(0.05)
+        until(lambda: len(carrying(mark)) == (1 if also_the_watchman else 2), "all that it starts")
         left = carrying(mark)
         if also_the_watchman:
             with_watchman = [child for child in psutil.Process(keeper.pid).children() if child not in left]
             assert len(with_watchman) == 1
             with_watchman[0].kill()
         keeper.kill()
-        _gone, alive = psutil.wait_procs(left, timeout=WAIT_SECONDS)
-    assert alive == []
+        wait_for_end(left)
 
 
 def test_a_keeper_that_is_asked_by_a_signal_ends_well(tmp_path: Path, mark: str) -> None:
@@ -209,16 +202,16 @@ def test_a_keeper_that_is_asked_by_a_signal_ends_well(tmp_path: Path, mark: str)
         assert keeper.stdout.readline().strip() in ("starting", "answers")
         keeper.send_signal(signal.SIGTERM)
         said = keeper.stdout.read()
-        assert keeper.wait(WAIT_SECONDS) == 0
+        assert keeper.wait(PATIENCE_SECONDS) == 0
     assert said.endswith("ended\n")
     assert carrying(mark) == []
 
 
 def test_a_port_in_use_is_named_with_who_has_it() -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        port = free_port()
+        taken.bind(("127.0.0.1", port))
         taken.listen()
-        port = taken.getsockname()[1]
         sentence = rf"^--port-base: port {port} for the web server is in use by .*, process {os.getpid()}; end "
         with pytest.raises(ConfigError, match=sentence):
             require_port(port, "web server", "--port-base")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from cluster.embedded import ROOT
 from cluster.turn import LOOK_SECONDS, give_turn
+from tests.processes import PATIENCE_SECONDS
 
-WAIT_SECONDS = 60
 RANK = """
 import sys, time
 from pathlib import Path
@@ -26,32 +26,32 @@ def rank(order: Path, seconds: float) -> subprocess.Popen[str]:
 def test_a_rank_ends_itself_when_it_is_the_turn_of_another_gang(tmp_path: Path) -> None:
     order = tmp_path / "order.json"
     give_turn(order, "first")
-    with rank(order, 10 * WAIT_SECONDS) as process:
+    with rank(order, 2 * PATIENCE_SECONDS) as process:
         assert process.stdout
         assert process.stdout.readline() == "works\n"
         assert process.poll() is None
         give_turn(order, "second")
-        assert process.wait(WAIT_SECONDS) == -signal.SIGKILL
+        assert process.wait(PATIENCE_SECONDS) == -signal.SIGKILL
 
 
 def test_a_rank_ends_itself_when_the_order_was_carried_out_without_it(tmp_path: Path) -> None:
     order = tmp_path / "order.json"
     give_turn(order, "first")
-    with rank(order, 10 * WAIT_SECONDS) as process:
+    with rank(order, 2 * PATIENCE_SECONDS) as process:
         assert process.stdout
         assert process.stdout.readline() == "works\n"
         order.with_suffix(".turn").unlink()
-        assert process.wait(WAIT_SECONDS) == -signal.SIGKILL
+        assert process.wait(PATIENCE_SECONDS) == -signal.SIGKILL
 
 
 def test_a_rank_whose_turn_it_is_works_on(tmp_path: Path) -> None:
     order = tmp_path / "order.json"
     give_turn(order, "first")
     with rank(order, 2.5 * LOOK_SECONDS) as process:
-        assert process.wait(WAIT_SECONDS) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
 
 
 def test_a_rank_that_cannot_read_whose_turn_it_is_works_on(tmp_path: Path) -> None:
     (tmp_path / "order.turn").write_text("{")
     with rank(tmp_path / "order.json", 2.5 * LOOK_SECONDS) as process:
-        assert process.wait(WAIT_SECONDS) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0

@@ -5,15 +5,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.compute import MakePiece, Piece, in_turn
+from pipeline.core.compute import MakePiece, Piece, Seat, in_turn
 from pipeline.core.store import Artifact, Named
+from pipeline.core.tracking import Trial
 
 
 class InTurn:
     """Makes items one after another in this process."""
 
     def map(
-        self, fn: MakePiece[Any], items: Sequence[Any], folders: Sequence[Path], done: Callable[[int], None]
+        self,
+        fn: MakePiece[Any],
+        items: Sequence[Any],
+        folders: Sequence[Path],
+        done: Callable[[int], None],
+        each: Seat = "worker",
     ) -> list[Piece]:
         return in_turn(fn, items, folders, done)
 
@@ -29,6 +35,8 @@ class Unrecorded:
         yield self
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None: ...
+
+    def trial(self, trial: Trial) -> None: ...
 
     def where(self) -> dict[str, str]:
         return {}

@@ -1,15 +1,21 @@
 import contextlib
+import json
+import math
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.files import read_json, write_json
 from pipeline.core.store import Store
-from pipeline.core.tracking import MlflowRecorder, flat, reason_of, without_passwords
+from pipeline.core.tracking import MlflowRecorder, Rows, flat, reason_of, without_passwords
 from pipeline.core.tracking import recorder as recording
 from tests.core.test_store import MADE, Thing, make
+
+MISTAKES = {"line": [2, 9], "first": ["a", "b|c"], "probabilities": [[0.9, 0.1], [0.2, math.nan]]}
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +217,41 @@ def _killed(*_: Any, **__: Any) -> None:
 
 def _away(*_: Any, **__: Any) -> None:
     raise OSError("no route to host")
+
+
+def table(recorder: MlflowRecorder, run_id: str, name: str, folder: Path) -> Any:
+    return json.loads(Path(client(recorder).download_artifacts(run_id, name, str(folder))).read_text())
+
+
+def test_the_mistakes_of_a_model_are_a_table_of_its_run_however_often_they_are_told(
+    recorder: MlflowRecorder, tmp_path: Path
+) -> None:
+    store, step = Store(tmp_path / "store").open(), Thing(label="finetune")
+    recorder.begin("tiny", {})
+    with store.making(step) as draft, recorder.stage(step, {}, draft / ".work") as track:
+        pq.write_table(pa.table(MISTAKES), draft / "mistakes.parquet")
+        pq.write_table(pa.table({"x": [1]}), draft / "predictions.parquet")
+        (draft / "dev.png").write_bytes(b"\x89PNG")
+        artifact = store.commit(step, {}, MADE)
+        track.made(artifact)
+        track.made(artifact)  # as the next run does where this one lost the server
+        run_id = track.where()["run_id"]
+    recorder.end("FINISHED")
+    found = table(recorder, run_id, "mistakes.json", tmp_path)
+    assert found["columns"] == list(MISTAKES)
+    assert found["data"] == [[2, "a", [0.9, 0.1]], [9, "b|c", [0.2, None]]]
+    run = client(recorder).get_run(run_id)
+    assert json.loads(run.data.tags["mlflow.loggedArtifacts"]) == [{"path": "mistakes.json", "type": "table"}]
+    names = {file.path for file in client(recorder).list_artifacts(run_id)}
+    assert names == {"manifest.json", "mistakes.json", "dev.png"}
+
+
+def test_a_table_of_the_parent_stands_in_its_description_too(recorder: MlflowRecorder, tmp_path: Path) -> None:
+    parent = recorder.begin("tiny", {})
+    recorder.table("tasks.json", "a row a task", Rows(("task", "score"), [("rte|x", "0.7")]))
+    recorder.end("FINISHED")
+    assert table(recorder, parent, "tasks.json", tmp_path) == {"columns": ["task", "score"], "data": [["rte|x", "0.7"]]}
+    tags = client(recorder).get_run(parent).data.tags
+    assert "| task | score |\n| --- | --- |\n| rte\\|x | 0.7 |" in tags["mlflow.note.content"]
+    assert "[tasks.json](#/experiments/" in tags["mlflow.note.content"]
+    assert json.loads(tags["mlflow.loggedArtifacts"]) == [{"path": "tasks.json", "type": "table"}]

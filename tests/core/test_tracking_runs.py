@@ -14,7 +14,7 @@ import pytest
 from pipeline.core.errors import DataError, Interrupted
 from pipeline.core.fingerprint import key_of
 from pipeline.core.store import Artifact, Store
-from pipeline.core.tracking import MlflowRecorder
+from pipeline.core.tracking import MlflowRecorder, Trial
 from pipeline.core.tracking.figures import metrics_of, params_of
 from tests.core.test_store import MADE, Thing, make
 
@@ -239,3 +239,35 @@ def test_metrics_are_the_figures_whose_names_are_ours() -> None:
         "dev.accuracy": 0.5,
         "duration_s": 1.0,
     }
+
+
+def test_trials_are_runs_below_their_stage_once_each_however_often_they_are_told(
+    record: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = _recorder(record, operator="Ada")
+    recorder.begin("sweep", {})
+    trials = [
+        Trial(
+            f"{seed:012}", f"seed={seed}", {"seed": str(seed)}, {"dev.f1": 0.5 + seed}, 10.0, 12.5, [(1, 0.7), (2, 0.6)]
+        )
+        for seed in range(3)
+    ]
+    with recorder.stage(Thing(), {}, tmp_path) as track:
+        for seed, name in enumerate(("create_run", "log_batch")):  # nothing is sent; a run is begun and not filled
+            with monkeypatch.context() as away:
+                away.setattr(recorder._client, name, _away)
+                track.trial(trials[seed])
+    with recorder.stage(Thing(), {}, tmp_path) as again:
+        for trial in (*trials, trials[0]):
+            again.trial(trial)
+    assert again.complete
+    above = again.where()["run_id"]
+    below = recorder._client.search_runs([recorder.experiment_id], f"tags.`mlflow.parentRunId` = '{above}'")
+    told = [(run.info.run_name, run.info.status, run.data.params, run.data.metrics["dev.f1"]) for run in below]
+    assert sorted(told) == [(f"seed={seed}", "FINISHED", {"seed": str(seed)}, 0.5 + seed) for seed in range(3)]
+    for run in below:
+        assert (run.info.start_time, run.info.end_time) == (10_000, 12_500)
+        assert run.data.tags["mlflow.user"] == "Ada"
+        curve = recorder._client.get_metric_history(run.info.run_id, "loss")
+        assert sorted((point.step, point.value) for point in curve) == [(1, 0.7), (2, 0.6)]
+    recorder.end("FINISHED")

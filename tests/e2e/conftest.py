@@ -18,10 +18,10 @@ from tests.conftest import BIN
 NEWS = "package:gensim/test/test_data/lee_background.cor"
 REVIEWS = "package:gensim/test/test_data/pang_lee_polarity.cor"
 EDITIONS, ARTICLES = 8, 150
-"""Eight files that each take some tenths of a second to read: enough to be caught between them."""
+"""Eight files that each take some tenths of a second to read, and a dozen shards: enough to be caught between them."""
 RECIPE = {
     "name": "small",
-    "corpus": {"shards": 4},
+    "corpus": {"shards": 12},
     "tokenizer": {"vocab_size": 3000},
     "examples": {"held_out_fraction": 0.05},
     "model": {"size": "tiny", "layers": 1, "width": 32, "max_positions": 64, "dropout": 0.0},

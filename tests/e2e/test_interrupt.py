@@ -4,47 +4,25 @@ import json
 import re
 import shutil
 import signal
-import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from pipeline.core.errors import Interrupted
 from pipeline.core.store import WORK, Store
-from tests.conftest import kill_tree
 from tests.e2e.conftest import Pretrace, Project
+from tests.processes import PATIENCE_SECONDS, below, kill, kill_tree, until, wait_for_line
 
-STEPS = "/120 steps"
 TOLD = re.compile(r"pretrace: interrupted( after step \d+)?; run the same command again to go on")
 """Without a step where the machine was too busy for ranks to make one in the time that they are given."""
-PATIENCE_SECONDS = 300
+OFTEN = "run.checkpoint_steps=3"
+"""Slows training down, so that it is not over before its rank is killed."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
-
-
-def _wait(run: subprocess.Popen[bytes], log: Path, until: Callable[[], object]) -> None:
-    patience = time.monotonic() + PATIENCE_SECONDS
-    while not until():
-        assert run.poll() is None, log.read_text()
-        assert time.monotonic() < patience, log.read_text()
-        time.sleep(0.05)
+pytestmark = pytest.mark.slow
 
 
 def _resumed(work: Path) -> list[int]:
     return [json.loads(line)["resumed_at_step"] for line in (work / "attempts.jsonl").read_text().splitlines()]
-
-
-def _kill_a_rank(run: subprocess.Popen[bytes]) -> None:
-    ranks = [
-        process
-        for process in psutil.Process(run.pid).children(recursive=True)
-        if any("RayTrainWorker" in part for part in process.cmdline())
-    ]
-    assert len(ranks) == 2
-    ranks[1].kill()
 
 
 def test_a_run_whose_rank_is_killed_and_that_is_asked_to_stop_ends_as_an_undisturbed_one(
@@ -55,12 +33,12 @@ def test_a_run_whose_rank_is_killed_and_that_is_asked_to_stop_ends_as_an_undistu
     step = next(step for step in project.steps(store) if step.name == "pretrain")
     folder = Store(store).folder(step)
     shutil.rmtree(folder)
-    arguments = ("run", project.config, f"run.store={store}", "--until", "pretrain")
+    arguments = ("run", project.config, f"run.store={store}", "--until", "pretrain", OFTEN)
     run = pretrace.start(*arguments, log=log)
     try:
-        _wait(run, log, lambda: list((folder / WORK / "checkpoints").glob("step-*")))
-        _kill_a_rank(run)
-        _wait(run, log, lambda: "attempt 1 of" in log.read_text() and STEPS in log.read_text())
+        until(lambda: list((folder / WORK / "checkpoints").glob("step-*")), "a checkpoint", why=log.read_text)
+        kill(below(run.pid, "RayTrainWorker")[1:])
+        wait_for_line(run, "attempt 1 of", log)
         run.send_signal(signal.SIGTERM)
         assert run.wait(PATIENCE_SECONDS) == Interrupted.exit_code, log.read_text()
     finally:

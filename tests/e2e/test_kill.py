@@ -18,13 +18,15 @@ import pytest
 
 from pipeline.core.stage import Step
 from pipeline.core.store import WORK, Store
-from tests.conftest import kill_tree
 from tests.e2e.conftest import Pretrace, Project
+from tests.processes import kill_tree
 
 STAGES = ("corpus", "tokenizer", "examples-64", "pretrain", "finetune-polarity")
 TRAINED = ("pretrain", "finetune")
 POLL_SECONDS = 0.01
-PATIENCE_SECONDS = 300
+PATIENCE_SECONDS = 900
+CHECKPOINTS = "run.checkpoint_steps=4"
+"""As many as make training last some seconds: it must not be over before it is killed."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -103,7 +105,7 @@ def history(pretrace: Pretrace, project: Project, tmp_path_factory: pytest.TempP
 @contextlib.contextmanager
 def running(pretrace: Pretrace, project: Project, history: History) -> Iterator[subprocess.Popen[bytes]]:
     """Start the command; what then still runs of it is killed, all at once."""
-    settings = (f"run.store={history.store}", "run.workers=1", "recipe.name=killed")
+    settings = (f"run.store={history.store}", "run.workers=1", CHECKPOINTS, "recipe.name=killed")
     process = pretrace.start("run", project.config, *settings, log=history.log)
     try:
         yield process

@@ -1,12 +1,9 @@
-"""A real MLflow server that goes away while a model trains and comes back: nothing stops, nothing is lost or doubled."""
+"""A real MLflow server that is away while a model trains and comes back: nothing stops, nothing is lost or doubled."""
 
-import contextlib
 import os
 import shutil
 import subprocess
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,58 +11,29 @@ import pytest
 from pipeline.core.files import read_json
 from pipeline.core.store import Store
 from pipeline.training.journal import last_step
-from tests.conftest import BIN, free_port, kill_tree
+from tests.conftest import BIN
 from tests.e2e.conftest import Pretrace, Project
+from tests.e2e.line import Line
+from tests.processes import PATIENCE_SECONDS, free_port, kill_tree, until, wait_for_answer
 
-LIMIT_SECONDS = 240
-STEPS = 1500
-"""Enough to train on while a server starts."""
-BEFORE, WITHOUT = 100, 300
+STEPS = 400
+BEFORE, WITHOUT = 40, 120
 """Steps with the server before it goes, and without it."""
 
 
-class Server:
-    """An MLflow server on a port of its own that can be stopped and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._port = folder, free_port()
-        self.url = f"http://127.0.0.1:{self._port}"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        database = f"sqlite:///{self._folder / 'mlflow.db'}"
-        command = [BIN / "mlflow", "server", "--backend-store-uri", database, "--artifacts-destination", self._folder]
-        command += ["--host", "127.0.0.1", "--port", str(self._port), "--workers", "1"]
-        env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
-        wait_until(self._answers)
-
-    def stop(self) -> None:
-        if self._process is not None:
-            kill_tree(self._process)
-            self._process = None
-
-    def _answers(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, (self._folder / "log").read_text()[-2000:]
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:
-            return bool(answer.status == 200)
-        return False
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + LIMIT_SECONDS
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path)
-    yield server
-    server.stop()
+def server(tmp_path: Path) -> Iterator[int]:
+    """An MLflow server on a port of its own."""
+    port, log = free_port(), tmp_path / "server.log"
+    command = [BIN / "mlflow", "server", "--backend-store-uri", f"sqlite:///{tmp_path / 'mlflow.db'}"]
+    command += ["--artifacts-destination", tmp_path, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with log.open("wb") as out, subprocess.Popen(command, env=env, stdout=out, stderr=out) as process:
+        try:
+            wait_for_answer(process, f"http://127.0.0.1:{port}/health", log)
+            yield port
+        finally:
+            kill_tree(process)
 
 
 @pytest.fixture
@@ -78,26 +46,27 @@ def store(undisturbed: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_training_goes_on_and_every_figure_arrives_once(
-    pretrace: Pretrace, project: Project, store: Path, server: Server, tmp_path: Path
+    pretrace: Pretrace, project: Project, store: Path, server: int, tmp_path: Path
 ) -> None:
     from mlflow import MlflowClient
 
-    server.start()
-    command = Pretrace(pretrace.env, server.url)
+    log = tmp_path / "run.log"
     settings = ("--until", "pretrain", f"run.store={store}", f"recipe.phases.0.steps={STEPS}", "run.ranks=1")
-    running = command.start("run", project.config, *settings, log=tmp_path / "run.log")
-    try:
-        wait_until(lambda: _steps(store) > BEFORE)
-        server.stop()
-        gone = _steps(store)
-        wait_until(lambda: _steps(store) > gone + WITHOUT)
-        server.start()
-        assert running.wait(LIMIT_SECONDS) == 0, (tmp_path / "run.log").read_text()
-    finally:
-        kill_tree(running)
+    with Line(server) as line:
+        running = Pretrace(pretrace.env, line.url).start("run", project.config, *settings, log=log)
+        try:
+            until(lambda: _steps(store) > BEFORE, "training", why=log.read_text)
+            line.cut()
+            gone = _steps(store)
+            until(lambda: _steps(store) > min(gone + WITHOUT, STEPS - 1), "training without", why=log.read_text)
+            line.mend()
+            assert running.wait(PATIENCE_SECONDS) == 0, log.read_text()
+        finally:
+            kill_tree(running)
     (model,) = Store(store).all("pretrain")
     assert model.settled
-    client, run_id = MlflowClient(tracking_uri=server.url), model.manifest["made"]["tracking"]["run_id"]
+    client = MlflowClient(tracking_uri=f"http://127.0.0.1:{server}")
+    run_id = model.manifest["made"]["tracking"]["run_id"]
     for name in ("loss", "gradient_norm", "tokens_per_second"):
         points = client.get_metric_history(run_id, name)
         assert [point.step for point in points] == list(range(1, STEPS + 1)), name

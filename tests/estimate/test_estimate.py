@@ -18,9 +18,10 @@ from pipeline.core.store import Store
 from pipeline.estimate import Estimate, estimate
 from pipeline.estimate.machine import Machine, core_flops, machine_of
 from pipeline.estimate.work import WORK, Volume
-from pipeline.model.shape import flops_per_token, parameter_count
+from pipeline.model.shape import Shape, flops_per_token, parameter_count
 from pipeline.plan import plan
 from pipeline.running import Run
+from tests.flows.conftest import bert_in
 
 CHARACTERS = 1_000_000
 RECIPE: dict[str, Any] = {
@@ -51,7 +52,8 @@ class Bench:
         return load([self.config], overrides)
 
     def steps(self, *overrides: str) -> list[Step]:
-        return plan(self.load(*overrides).recipe, Digests(self.store.root / "digests.jsonl").describe)
+        describe = Digests(self.store.root / "digests.jsonl").describe
+        return plan(self.load(*overrides).recipe, describe, self.store.get)
 
     def estimate(self, *overrides: str) -> dict[str, Estimate]:
         return estimate(self.steps(*overrides), self.store, self.load(*overrides).run)
@@ -169,3 +171,50 @@ def test_a_batch_that_grows_is_fewer_sequences(bench: Bench) -> None:
     growing = bench.steps(f"recipe.phases=[{grows}]")[-1].recipe
     ratio = WORK["pretrain"](growing, inputs, machine, 2).seconds / WORK["pretrain"](even, inputs, machine, 2).seconds
     assert ratio == pytest.approx(700 / 800)
+
+
+def tasks(folder: Path, *settings: str) -> str:
+    """Ask for a task over 60,000 characters, once with each of some settings."""
+    rows = folder / "rows.cor"
+    rows.write_text("__label__pos good\n__label__neg evil\n" * 1667)
+    return f"recipe.finetune=[{', '.join(f'{{task: polarity, path: {rows}, sequence_length: 32, {one}}}' for one in settings)}]"
+
+
+def test_a_task_is_estimated_wherever_it_begins(bench: Bench, tmp_path: Path) -> None:
+    bert = bert_in(tmp_path / "bert")
+    (bert / "model.safetensors").write_bytes(bytes(1_000_000))
+    found = bench.estimate(tasks(tmp_path, "epochs: 2", f"init: {bert}", "init: scratch"))
+    assert list(found)[4:] == ["finetune-polarity", "adopt-bert", "finetune-polarity-bert", "finetune-polarity-scratch"]
+    tokens, shape = 1667 * 36 / 3.4, Shape(1, 16, 2, vocab_size=5, max_positions=48)
+    work = tokens * (3 + 1 / 3) * flops_per_token(shape, attended=16, predicted_share=0.0)
+    begun = found["finetune-polarity-bert"]
+    assert begun.seconds == pytest.approx(30.0 + work / (0.3 * core_flops()))
+    assert begun.disk_bytes == 4 * parameter_count(shape)
+    assert found["adopt-bert"].disk_bytes == pytest.approx(1_000_000, rel=1e-3)
+    own, random = found["finetune-polarity"], found["finetune-polarity-scratch"]
+    assert own.disk_bytes == random.disk_bytes == 4 * parameter_count(bench.load().recipe.model.shape(300))
+    assert random.seconds > own.seconds  # three epochs and two
+
+
+def test_a_pretraining_that_goes_on_is_estimated_by_the_model_it_goes_on_from(bench: Bench, tmp_path: Path) -> None:
+    found = bench.estimate(f"recipe.pretrain.init={bert_in(tmp_path / 'bert')}")
+    assert list(found) == ["corpus", "adopt-bert", "examples-32", "pretrain"]
+    assert found["pretrain"].disk_bytes == 4 * parameter_count(Shape(1, 16, 2, vocab_size=5, max_positions=48))
+
+
+def test_a_sweep_is_the_work_of_all_its_trials(bench: Bench, tmp_path: Path) -> None:
+    trials = "sweep: {batch: [16, 32], learning_rate: [1.0e-5, 2.0e-5, 3.0e-5], epochs: [2, 4], seeds: 5}"
+    begin = "init: scratch"
+    (swept,) = [one for name, one in bench.estimate(tasks(tmp_path, f"{begin}, {trials}")).items() if "sweep" in name]
+    once = bench.estimate(tasks(tmp_path, f"{begin}, epochs: 2"))["finetune-polarity-scratch"].seconds
+    more = bench.estimate(tasks(tmp_path, f"{begin}, epochs: 4"))["finetune-polarity-scratch"].seconds
+    assert swept.seconds - 30.0 == pytest.approx(2 * 3 * 5 * (once - 30.0 + more - 30.0))
+
+
+def test_a_model_of_another_version_tells_nothing_of_what_goes_on_from_it(bench: Bench, tmp_path: Path) -> None:
+    bert = bert_in(tmp_path / "bert")
+    override = tasks(tmp_path, f"init: {bert}")
+    (adopted,) = [step for step in bench.steps(override) if step.label == "adopt"]
+    with bench.store.making(adopted):
+        bench.store.commit(adopted, {}, {"at": "2026-01-01", "duration_s": 1.0, "energy_kwh": 1.0})
+    assert "finetune-polarity-bert" not in bench.estimate(override)

@@ -1,5 +1,6 @@
 """A small store in which the data stages are made and a model stands in: what the commands show."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,8 @@ class Shop:
         with self.store.making(step) as draft:
             for file, text in files.items():
                 (draft / file).write_text(text)
-            artifact = self.store.commit(step, facts, MADE)
+            read = {role: [str(file.path) for file in files] for role, files in step.sources.items()}
+            artifact = self.store.commit(step, facts, MADE | {"sources": read})
             self.store.tidy(artifact)
             return artifact
 
@@ -66,6 +68,17 @@ def shop_in(folder: Path) -> Shop:
     tree = {"recipe": {**RECIPE, "corpus": {**RECIPE["corpus"], "sources": [source]}}}  # type: ignore[dict-item]
     (folder / "c.yaml").write_text(yaml.safe_dump({**tree, "run": {"store": str(folder / "store")}}))
     return Shop(folder / "c.yaml", Store(folder / "store").open())
+
+
+def bert_in(folder: Path) -> Path:
+    """Make a folder that says it holds a BERT of 48 positions; its weights are none."""
+    folder.mkdir()
+    sizes = {"num_hidden_layers": 1, "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 64}
+    config = {"model_type": "bert", "vocab_size": 5, "max_position_embeddings": 48, **sizes}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "model.safetensors").write_bytes(b"")
+    (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n")
+    return folder
 
 
 @pytest.fixture

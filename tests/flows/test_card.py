@@ -31,7 +31,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     for name in ("corpus", "tokenizer", "examples-32"):
         made.make(name)
     made.pretend("pretrain", WEIGHTS, FACTS | {"parameters": 1234, "steps": 1, "tokens": 64})
-    (folder / "rows.cor").write_text("__label__pos good\n__label__neg bad\n")
+    (folder / "rows.cor").write_text("__label__pos good\n__label__neg bad\n" * 20)
     task = f"recipe.finetune=[{{task: polarity, path: {folder / 'rows.cor'}, sequence_length: 32}}]"
     made.pretend("finetune-polarity", WEIGHTS, SCORES, task)
     return made
@@ -49,7 +49,7 @@ def tuned(shop: Shop) -> Origins:
 
 def tell(origins: Origins, label: str, part: str, **changed: Any) -> None:
     """Change what a manifest says, in memory."""
-    for artifact in (*origins.everything, origins.model, origins.pretrained, origins.corpus):
+    for artifact in origins.everything:
         if artifact.label == label:
             artifact.manifest[part] = artifact.manifest[part] | changed
 
@@ -158,7 +158,7 @@ def test_the_summary_has_the_sections_of_the_template(pretrained: Origins, shop:
         "3.2",
         "3.3",
     ]
-    (entry,) = pretrained.corpus.manifest["sources"]["sources.0"]
+    (entry,) = pretrained.corpora[0].manifest["sources"]["sources.0"]
     assert f"| texts.txt | {entry['bytes']:,} | `{entry['sha256']}` |" in text
     assert "Kept of it: 40 documents" in text
     assert "less than 1 billion tokens" in text
@@ -172,7 +172,7 @@ def test_sources_of_known_origin_are_told_by_their_kind(pretrained: Origins) -> 
     tell(pretrained, "corpus", "config", sources=sources)
     entry = {"bytes": 1000, "sha256": "ab" * 32}
     names = {"sources.0": "enwiki-20240901.xml", "sources.1": "crawl.warc.gz"}
-    pretrained.corpus.manifest["sources"] = {role: [{"name": name, **entry}] for role, name in names.items()}
+    pretrained.corpora[0].manifest["sources"] = {role: [{"name": name, **entry}] for role, name in names.items()}
     text = training_data(pretrained)
     public, crawled = (re.search(rf"### 2\.{at} .*?\n(.*?)\n### ", text, re.DOTALL) for at in (1, 3))
     assert public is not None
@@ -189,7 +189,7 @@ def test_labelled_files_of_a_fine_tuned_model_are_sources_as_well(tuned: Origins
     text = training_data(tuned)
     (entry,) = tuned.model.manifest["sources"]["train"]
     assert f"| rows.cor | {entry['bytes']} | `{entry['sha256']}` |" in text
-    assert f"`pretrain/{tuned.pretrained.key}`, of the same lineage" in text
+    assert f"`pretrain/{tuned.pretrained[0].key}`, of the same lineage" in text
 
 
 def test_what_comes_from_outside_stays_text(pretrained: Origins) -> None:
@@ -197,7 +197,7 @@ def test_what_comes_from_outside_stays_text(pretrained: Origins) -> None:
     tell(pretrained, "corpus", "config", sources=sources, language=HOSTILE)
     tell(pretrained, "corpus", "facts", dropped={f"{HOSTILE}: {HOSTILE}": 1})
     tell(pretrained, "pretrain", "made", operator=HOSTILE, at=HOSTILE)
-    pretrained.corpus.manifest["sources"]["sources.0"][0]["name"] = HOSTILE
+    pretrained.corpora[0].manifest["sources"]["sources.0"][0]["name"] = HOSTILE
     for text in (model_card(pretrained, None), training_data(pretrained)):
         body = text.split("\n---\n", 1)[-1]
         outside = re.sub(r"\\[\\`*_\[\]<>|~&]", "", body)

@@ -89,7 +89,7 @@ def test_a_plan_says_what_is_there_what_to_resume_and_what_to_make(pretrace: Com
     said = pretrace("plan", shop.config)
     assert said.code == 0
     rows = [line.split() for line in said.out.splitlines()]
-    assert rows[1] == ["corpus", f"corpus/{corpus.key}", "there", "1", "files", "(sources.0)"]
+    assert rows[1] == ["corpus", f"corpus/{corpus.key}", "there", "1", "file", "(sources.0)"]
     assert rows[2] == ["tokenizer", f"tokenizer/{tokenizer.key}", "to", "resume", "corpus"]
     assert [row[:1] + row[2:4] for row in rows[3:5]] == [["examples-32", "to", "make"], ["pretrain", "to", "make"]]
 

@@ -26,7 +26,7 @@ def adopted(tmp_path: Path) -> Artifact:
     shape, folder = Shape(3, 16, 2, vocab_size=len(PIECES), max_positions=40), tmp_path / "adopt" / "aaaaaaaaaaaa"
     huggingface.save(folder, shape, dict(Learner(shape, {}).named_parameters()))
     save(wordpiece(PIECES, lowercase=True), folder)
-    return Artifact(folder, {})
+    return Artifact(folder, {"inputs": {}})
 
 
 def test_rows_hold_what_transformers_computes(adopted: Artifact, tmp_path: Path) -> None:

@@ -1,13 +1,11 @@
 """From a registered model, click by click, down to the bytes of the source files; and a model that answers over HTTP."""
 
-import contextlib
 import csv
 import io
 import json
 import os
 import re
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -30,14 +28,14 @@ from pipeline.model import huggingface
 from pipeline.model.fill import fill_masks
 from pipeline.model.shape import SIZES, Shape
 from pipeline.serving import filled_with
-from tests.conftest import BIN, free_port, kill_tree
+from tests.conftest import BIN
 from tests.core.places import InTurn
 from tests.flows.conftest import MADE, RECIPE, TEXTS, Shop
 from tests.model.conftest import learner_of, state_of
+from tests.processes import PATIENCE_SECONDS, free_port, kill_tree, wait_for_answer
 
 NAME = "apples and pears"
 TEXT = "Nobody counted the [MASK] there."
-SERVER_SECONDS = 120
 LINK = re.compile(r"\(#/experiments/(\d+)/runs/([0-9a-f]{32})\?")
 
 
@@ -254,26 +252,16 @@ def served(recorded: Recorded, tmp_path_factory: pytest.TempPathFactory) -> Iter
     env = {**os.environ, "MLFLOW_TRACKING_URI": recorded.recorder.uri, "MLFLOW_DISABLE_TELEMETRY": "true", "PATH": path}
     with log.open("wb") as out, subprocess.Popen(command, env=env, stdout=out, stderr=out) as server:
         try:
-            _wait_for(f"http://127.0.0.1:{port}/ping", server, log)
+            wait_for_answer(server, f"http://127.0.0.1:{port}/ping", log)
             yield f"http://127.0.0.1:{port}"
         finally:
             kill_tree(server)
 
 
-def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    patience = time.monotonic() + SERVER_SECONDS
-    while time.monotonic() < patience and server.poll() is None:
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
-            if answer.status == 200:
-                return
-        time.sleep(0.2)
-    raise RuntimeError(f"the model is not served: {log.read_text(errors='replace')[-2000:]}")
-
-
 def _ask(url: str, question: dict[str, Any]) -> Any:
     body = json.dumps(question).encode()
     asked = urllib.request.Request(f"{url}/invocations", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(asked, timeout=60) as answer:
+    with urllib.request.urlopen(asked, timeout=PATIENCE_SECONDS) as answer:
         return json.load(answer)
 
 

@@ -13,8 +13,8 @@ from cluster.services import Kept, Service, Stage
 from flows.databases import MLFLOW_URL, PREFECT_PATH, PREFECT_URL, Databases
 from flows.running import QUIET
 from flows.serve import STORE, Lines, Place, _environment, _table
-from tests.conftest import free_port
 from tests.flows.conftest import Command
+from tests.processes import free_port
 
 
 def kept(name: str, stage: Stage, where: str = "") -> Kept:
@@ -23,9 +23,9 @@ def kept(name: str, stage: Stage, where: str = "") -> Kept:
 
 def test_a_port_that_is_taken_is_refused_by_name_and_number(pretrace: Command, tmp_path: Path) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        port = free_port(neighbours=1) + 1
+        taken.bind(("127.0.0.1", port))
         taken.listen()
-        port = taken.getsockname()[1]
         said = pretrace("up", "--store", tmp_path / "store", "--port-base", port - 1)
     assert said.code == 2
     assert f"--port-base: port {port} for the MLflow server is in use by " in said.err
@@ -60,7 +60,7 @@ def test_a_database_that_does_not_answer_is_named_without_its_password(
     monkeypatch.setattr("flows.databases.find_spec", lambda name: name)
     port = free_port()
     said = pretrace(
-        "up", "--store", tmp_path / "store", "--port-base", free_port(), "--postgres", url.format(port=port)
+        "up", "--store", tmp_path / "store", "--port-base", free_port(neighbours=2), "--postgres", url.format(port=port)
     )
     assert said.code == 2
     assert sentence.format(port=port) in said.err
@@ -70,7 +70,7 @@ def test_a_database_that_does_not_answer_is_named_without_its_password(
 def test_a_missing_driver_is_named(tmp_path: Path, pretrace: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flows.databases.find_spec", lambda name: None)
     url = "postgresql://me@127.0.0.1/room"
-    said = pretrace("up", "--store", tmp_path / "store", "--port-base", free_port(), "--postgres", url)
+    said = pretrace("up", "--store", tmp_path / "store", "--port-base", free_port(neighbours=2), "--postgres", url)
     assert (said.code, said.err) == (2, "pretrace: --postgres: MLflow needs a driver; pip install psycopg2-binary\n")
 
 

@@ -7,8 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -16,10 +15,9 @@ import pytest
 
 from flows.server import APP, MARK, end_temporary
 from pipeline.core.errors import ConfigError
-from tests.conftest import BIN, free_port, kill_tree
+from tests.conftest import BIN
 from tests.flows.conftest import Shop
-
-WAIT_SECONDS = 120
+from tests.processes import below, free_port, is_alive, is_called, kill_tree, until, wait_for_end
 
 
 def env_with(url: str | None) -> dict[str, str]:
@@ -34,13 +32,6 @@ def fails(shop: Shop, url: str) -> tuple[int, str]:
     assert len(done.stderr.splitlines()) == 1, done.stderr
     sentence = done.stderr.rstrip()
     return done.returncode, sentence
-
-
-def until(true: Callable[[], object]) -> None:
-    end = time.monotonic() + WAIT_SECONDS
-    while not true():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.1)
 
 
 def test_a_server_that_does_not_answer_is_one_sentence(shop: Shop) -> None:
@@ -93,24 +84,20 @@ def servers() -> Iterator[list[subprocess.Popen[bytes]]]:
 
 
 def test_only_the_temporary_server_of_the_driver_that_is_gone_is_ended(servers: list[subprocess.Popen[bytes]]) -> None:
-    until(lambda: all(APP in psutil.Process(server.pid).cmdline() for server in servers))
+    until(lambda: all(is_called(psutil.Process(server.pid), APP) for server in servers), "both processes")
     end_temporary("test-1")
-    assert not psutil.pid_exists(servers[0].pid)
+    assert not is_alive(servers[0].pid)
     assert servers[1].poll() is None
 
 
 @pytest.mark.slow
 def test_no_temporary_server_outlives_a_killed_run(shop: Shop, tmp_path: Path) -> None:
-    def started() -> list[psutil.Process]:
-        children = psutil.Process(run.pid).children(recursive=True)
-        return [child for child in children if APP in child.cmdline()]
-
     with (tmp_path / "log").open("wb") as log:
         run = subprocess.Popen([BIN / "pretrace", "run", shop.config], env=env_with(None), stdout=log, stderr=log)
     try:
-        until(started)
-        family = psutil.Process(run.pid).children(recursive=True)
+        until(lambda: below(run.pid, APP), "the server")
+        family = below(run.pid)
         run.kill()
-        assert psutil.wait_procs(family, timeout=WAIT_SECONDS)[1] == []
+        wait_for_end(family)
     finally:
         kill_tree(run)

@@ -66,9 +66,14 @@ def test_ranks_that_do_not_stop_are_not_waited_for_for_ever(work: Path, monkeypa
     with Stopping(lambda name: work / name, patience_seconds=0.05) as running:
         running.start("pretrain")
         running.update("pretrain", 3, 9, "steps")
-        _signal()
-        with pytest.raises(KeyboardInterrupt):
+
+        def ask_and_wait() -> None:
+            _signal()
             signal.sigtimedwait([], 30)  # what comes first: the signal
+
+        with pytest.raises(KeyboardInterrupt):
+            ask_and_wait()
+        assert _stops(work) == ["pretrain"]
 
 
 def test_before_there_are_stages_a_signal_ends_at_once_and_handlers_come_back() -> None:

@@ -8,14 +8,14 @@ from typing import Any
 
 import psutil
 import pytest
-from prefect import Flow
+from prefect import Flow, task
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Cancelling, Pending, Running, State
+from prefect.states import AwaitingRetry, Cancelling, Completed, Crashed, Pending, Running, State
 
 from flows import sweeping
-from flows.sweeping import CREATED, HOST, PID, sign, sweep
+from flows.sweeping import CREATED, HOST, PID, sign, sweep, sweep_tasks
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -98,6 +98,49 @@ def test_a_run_that_the_worker_before_was_about_to_start_is_crashed(
     assert state_of(client, run) == "Pending"
     sweep(client, datetime.now(UTC) + timedelta(seconds=1))
     assert state_of(client, run) == "Crashed"
+
+
+def begun(client: SyncPrefectClient, run: FlowRun, name: str) -> TaskRun:
+    """Begin a task in the present attempt at a run."""
+    made = client.create_task_run(task(nothing), run.id, dynamic_key=name, name=name)
+    client.set_task_run_state(made.id, Running())
+    return made
+
+
+def state_of_task(client: SyncPrefectClient, task_run: TaskRun) -> str:
+    return str(client.read_task_run(task_run.id).state_name)
+
+
+def test_a_task_of_a_run_that_is_over_is_crashed(client: SyncPrefectClient, start: Start) -> None:
+    run = start(Running())
+    left = begun(client, run, "left")
+    client.set_flow_run_state(run.id, Crashed(), force=True)
+    assert "left" in sweep_tasks(client)
+    assert state_of_task(client, left) == "Crashed"
+    assert "left" not in sweep_tasks(client)
+
+
+def test_a_task_of_an_earlier_attempt_is_crashed_and_one_of_the_present_is_left_alone(
+    client: SyncPrefectClient, start: Start
+) -> None:
+    run = start(Running())
+    earlier = begun(client, run, "earlier")
+    client.set_flow_run_state(run.id, AwaitingRetry(), force=True)
+    client.set_flow_run_state(run.id, Running(), force=True)
+    present = begun(client, run, "present")
+    assert "earlier" in sweep_tasks(client)
+    assert (state_of_task(client, earlier), state_of_task(client, present)) == ("Crashed", "Running")
+
+
+def test_a_task_whose_run_has_just_ended_is_left_alone(
+    client: SyncPrefectClient, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "YOUNG_SECONDS", 600.0)
+    run = start(Running())
+    ending = begun(client, run, "ending")
+    client.set_flow_run_state(run.id, Completed(), force=True)
+    assert "ending" not in sweep_tasks(client)
+    assert state_of_task(client, ending) == "Running"
 
 
 def test_a_flow_notes_its_process_while_it_runs(client: SyncPrefectClient) -> None:

@@ -1,11 +1,13 @@
 """Both layouts of rows, and where each runs."""
 
+from itertools import accumulate
+
 import pytest
 import torch
 from torch import Tensor
 
 from pipeline.core.errors import ConfigError
-from pipeline.model.attention import Packed, chosen, rotary_of, turned_parts
+from pipeline.model.attention import Attention, Packed, chosen, rotary_of, turned_parts
 from pipeline.model.heads import Learner
 from tests.model.conftest import BOTH, PRETRAINING, Rows, learner_of, packed_rows, padded_rows
 
@@ -41,6 +43,17 @@ def test_packed_rows_give_the_losses_and_gradients_of_padded_ones(architecture: 
         assert sums[name] == pytest.approx(expected[name], rel=1e-5)
     for name, gradient in expected_gradients.items():
         torch.testing.assert_close(gradients[name], gradient, atol=2e-6, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("lengths", [[4, 4, 4], [5, 5, 2, 2, 2, 1], [1, 3, 3, 1]])
+def test_packed_neighbours_of_one_length_attend_each_to_itself(lengths: list[int]) -> None:
+    shape = BOTH["bert"]
+    attention = Attention(shape, bias=True)
+    hidden_ND = torch.randn(sum(lengths), shape.width, generator=torch.Generator().manual_seed(1))
+    starts_B = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
+    together = attention(hidden_ND[None], Packed(starts_B, max(lengths)), None, None)[0]
+    alone = torch.cat([attention(row_TD[None], None, None, None)[0] for row_TD in hidden_ND.split(lengths)])
+    torch.testing.assert_close(together, alone)
 
 
 def test_packed_positions_begin_again_in_each_row() -> None:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,11 +20,12 @@ from pipeline.core.stage import materialize
 from pipeline.core.store import Artifact
 from pipeline.model import huggingface
 from pipeline.plan import plan
-from pipeline.stages.finetune import EncodeRows, encode_rows
+from pipeline.running import Run
 from pipeline.tables import predicted_schema
 from pipeline.text.encode import load
 from pipeline.training.order import Asked, Order
 from pipeline.training.predictions import predictions_path
+from pipeline.tuning import EncodeRows, encode_rows
 from tests.core.places import InTurn, Unrecorded
 from tests.stages.conftest import PIECES, Workshop
 
@@ -169,7 +169,7 @@ def made(workshop: Workshop, bert: Path, task: str, ranks: Oracle, **settings: A
         (folder / name).write_text(text, encoding="utf-8")
     tree = {"task": task, "path": str(folder), "init": str(bert), "sequence_length": 40, "window_stride": 10} | settings
     recipe = Recipe.model_validate({"finetune": [{"max_answer_tokens": 8} | tree]})
-    run = SimpleNamespace(country="FRA", peak_tflops=None, training=dict)
+    run = Run(country="FRA")
     steps = plan(recipe, Digests(workshop.store.root / "digests.jsonl").describe, workshop.store.get)
     done = [materialize(step, workshop.store, ranks, Unrecorded(), Quiet(), run)[0] for step in steps]
     return done[-1]

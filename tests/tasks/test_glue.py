@@ -153,7 +153,7 @@ def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path, name
         ),
         ("rte", [HEADER], r"has a header and no rows; expected one row a line$"),
         ("rte", [HEADER + "\tsentence1", "0\ta\tb\tentailment\tc"], r"has two columns sentence1; expected one"),
-        ("cola", ["gj04\t1\t\tA dog runs.", "gj04\t1\tA dog runs."], r"line 2 has 3 columns and the header 4"),
+        ("cola", ["gj04\t1\t\tA dog runs.", "gj04\t1\tA dog runs."], r"line 2 has 3 columns and the layout of CoLA 4"),
         ("cola", ["gj04\tyes\t\tA dog runs."], r"line 1 has the label 'yes'; expected one of 0, 1$"),
         ("stsb", ["sentence1\tsentence2\tscore", "a\tb\thigh"], r"line 2 has the score 'high'; expected a number"),
         ("stsb", ["sentence1\tsentence2\tscore", "a\tb\tnan"], r"line 2 has the score 'nan'; expected a number"),

@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,12 +20,13 @@ from pipeline.core.files import sha256_of
 from pipeline.model.shape import Shape
 from pipeline.tables import Next, examples_schema
 from pipeline.training.order import Masking, Optimizer, Order, Phase, Running, Schedule
+from tests.processes import PATIENCE_SECONDS, free_port
 from tests.training import one_rank
 from tests.training.one_rank import Death, Place, Trial
 
 VOCABULARY, LONGEST, SPECIAL = 99, 24, (0, 1, 2, 3, 4)
-LIMIT_SECONDS = 240
-GRACE_SECONDS = 10
+GRACE_SECONDS = 30
+"""For ranks to end after one that ended badly: one that is in a step of a busy machine still may tell why."""
 
 
 def write_examples(path: Path, rows: int, seed: int) -> str:
@@ -121,7 +121,7 @@ def launch(forks: ForkServerContext, tmp_path_factory: pytest.TempPathFactory) -
     def launch(
         order: Order, ranks: int = 1, death: Death | None = None, *, trials: Sequence[Trial] = (), beside: bool = False
     ) -> Ended:
-        folder, port = tmp_path_factory.mktemp("launch"), _free_port()
+        folder, port = tmp_path_factory.mktemp("launch"), free_port()
         logs = [folder / f"rank-{rank}.log" for rank in range(ranks)]
         order.write(folder / "order.json")
         places = [Place(rank, ranks, port, log) for rank, log in enumerate(logs)]
@@ -161,7 +161,7 @@ def undisturbed(launch: Launch, tmp_path_factory: pytest.TempPathFactory) -> Und
 
 def _wait_for_all(processes: Sequence[ForkServerProcess]) -> None:
     """Wait until ranks end; as a launcher would, give the others not long when one ended badly."""
-    patience = time.monotonic() + LIMIT_SECONDS
+    patience = time.monotonic() + PATIENCE_SECONDS
     while any(process.is_alive() for process in processes) and time.monotonic() < patience:
         wait([process.sentinel for process in processes if process.is_alive()], timeout=0.5)
         if any(process.exitcode for process in processes):
@@ -169,12 +169,6 @@ def _wait_for_all(processes: Sequence[ForkServerProcess]) -> None:
     for process in processes:
         process.kill()
         process.join()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def lines_of(order: Order) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.seeds import rng
-from pipeline.training.dealing import deal
+from pipeline.training.dealing import deal, deal_packed
 
 LENGTHS = st.lists(st.integers(1, 30), min_size=1, max_size=70)
 RANKS = st.integers(1, 5)
@@ -43,6 +43,24 @@ def test_the_longest_rows_come_first(lengths: list[int], ranks: int, micro_batch
     turns = [length_B[np.concatenate(turn)] for turn in zip(*dealt, strict=True)]
     for longer, shorter in pairwise(turns):
         assert longer.min() >= shorter.max()
+
+
+@given(lengths=LENGTHS, ranks=RANKS, tokens=st.integers(1, 200))
+def test_packed_rows_come_once_in_even_shares_that_fit(lengths: list[int], ranks: int, tokens: int) -> None:
+    length_B = np.array(lengths)
+    dealt = deal_packed(length_B, ranks=ranks, tokens=tokens)
+    assert sorted(np.concatenate([np.concatenate(parts) for parts in dealt])) == list(range(len(lengths)))
+    for turn in zip(*dealt, strict=True):
+        sizes = [len(part) for part in turn]
+        assert max(sizes) - min(sizes) <= 1
+        assert max(sizes) > 0
+        assert all(len(part) < 2 or length_B[part].sum() <= tokens for part in turn)
+
+
+def test_packed_rows_that_fit_are_one_micro_batch_whatever_their_lengths() -> None:
+    length_B = np.arange(1, 33)
+    assert len(deal_packed(length_B, ranks=1, tokens=int(length_B.sum()))[0]) == 1
+    assert len(deal_packed(length_B, ranks=1, tokens=int(length_B.sum()) - 1)[0]) == 2
 
 
 def test_rows_of_one_length_need_no_more_micro_batches_than_their_number() -> None:

@@ -155,7 +155,7 @@ def test_it_learns_and_writes_predictions_and_weights(tuning: Order, launch: Lau
 
 
 @pytest.mark.parametrize("kind", get_args(Kind))
-def test_neither_ranks_nor_micro_batches_change_a_step(kind: Kind, tuned: Callable[[Kind], Order]) -> None:
+def test_neither_ranks_nor_micro_batches_nor_packing_change_a_step(kind: Kind, tuned: Callable[[Kind], Order]) -> None:
     order = without_dropout(tuned(kind))
     job = job_of(order)
     learner = Learner(order.shape, job.objectives)
@@ -163,9 +163,11 @@ def test_neither_ranks_nor_micro_batches_change_a_step(kind: Kind, tuned: Callab
     stretch = job.stretches[0]
     taken = stretch.sampler.take(39)  # the last: three of eight
     seen = []
-    for ranks, micro_batch in ((1, 32), (2, 3), (4, 1)):
+    for ranks, micro_batch, packed in ((1, 32, False), (1, 32, True), (2, 3, True), (4, 1, False), (4, 1, True)):
         learner.zero_grad()
-        loaders = [Loader(stretch.rows, stretch.masks, rank, ranks, micro_batch, CPU) for rank in range(ranks)]
+        loaders = [
+            Loader(stretch.rows, stretch.masks, rank, ranks, micro_batch, CPU, packed=packed) for rank in range(ranks)
+        ]
         parts = [part for loader in loaders for part in loader.load(*taken)]
         count = sum(part.counts()[job.objectives[kind].per] for part in parts)
         sums = [learner(part)[kind] for part in parts]

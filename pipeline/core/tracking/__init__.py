@@ -10,7 +10,9 @@ from pipeline.core.tracking.figures import flat
 from pipeline.core.tracking.recorder import MlflowRecorder, Recorder, status_of
 from pipeline.core.tracking.registry import ALIAS, Registered, registered
 from pipeline.core.tracking.servable import Candidate
+from pipeline.core.tracking.tables import Rows
 from pipeline.core.tracking.track import Track
+from pipeline.core.tracking.trials import Trial
 from pipeline.core.tracking.uris import reason_of, without_passwords
 
 __all__ = [
@@ -19,7 +21,9 @@ __all__ = [
     "MlflowRecorder",
     "Recorder",
     "Registered",
+    "Rows",
     "Track",
+    "Trial",
     "flat",
     "reason_of",
     "registered",

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from pipeline.core.store import Artifact, Named
 from pipeline.core.tracking.datasets import Source
+from pipeline.core.tracking.tables import Rows
 
 NOTE = "mlflow.note.content"
 MODE = "?workflowType=machine_learning"
@@ -77,6 +78,12 @@ def parent_note(
     methods = dict.fromkeys(str(cost["energy_method"]) for cost in made if "energy_method" in cost)
     lines += [f"\nEnergy: {method}." for method in methods]
     return "\n".join(lines)
+
+
+def markdown_of(rows: Rows) -> list[str]:
+    """Lay out a table for a description."""
+    cells = [rows.columns, ["---"] * len(rows.columns), *rows.data]
+    return [f"| {' | '.join(_cell(str(cell)) for cell in line)} |" for line in cells]
 
 
 def figures_of(rows: Sequence[Row]) -> dict[str, float]:

@@ -15,9 +15,10 @@ from pipeline.core.tracking import registry
 from pipeline.core.tracking.client import connect, experiment_of, missing, show_columns, trouble, unknown
 from pipeline.core.tracking.datasets import datasets_of, sources_of, table_of
 from pipeline.core.tracking.figures import params_of
-from pipeline.core.tracking.notes import MODE, NOTE, Place, Row, figures_of, parent_note, stage_note
+from pipeline.core.tracking.notes import MODE, NOTE, Place, Row, figures_of, markdown_of, parent_note, stage_note
 from pipeline.core.tracking.parents import Parents
 from pipeline.core.tracking.servable import Candidate
+from pipeline.core.tracking.tables import Rows, log_tables
 from pipeline.core.tracking.track import MlflowTrack, Track
 from pipeline.core.tracking.uris import reason_of, without_passwords
 
@@ -84,6 +85,15 @@ class MlflowRecorder:
         """
         self._client.log_text(self.parent, text, name)
         self._pages.append(f"- {self._place().link(name, f'/artifacts/{name}')}: the whole lineage")
+
+    def table(self, name: str, about: str, rows: Rows) -> None:
+        """Put a table on the parent run, and into its description.
+
+        Raises: what MLflow raises where it cannot be reached.
+        """
+        log_tables(self._client, self.parent, {name: rows})
+        link = self._place().link(name, f"/artifacts/{name}")
+        self._pages.append("\n".join([f"- {link}: {about}", "", *markdown_of(rows), ""]))
 
     def figures(self, values: Mapping[str, float]) -> None:
         """Record figures on the parent run: what its models reached.

@@ -11,6 +11,8 @@ from pipeline.core.store import Artifact
 from pipeline.core.tracking.client import trouble
 from pipeline.core.tracking.figures import metrics_of
 from pipeline.core.tracking.spool import Spool
+from pipeline.core.tracking.tables import log_tables, tables_of
+from pipeline.core.tracking.trials import Trial, Trials
 from pipeline.core.tracking.uris import reason_of, without_passwords
 
 LOG = logging.getLogger("pretrace")
@@ -22,6 +24,9 @@ class Track(Protocol):
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Record figures of one training step; steps recorded by an earlier attempt are passed over."""
+
+    def trial(self, trial: Trial) -> None:
+        """Record one training among several in a run of its own below this one; once, however often it is told."""
 
     def where(self) -> dict[str, str]:
         """Say where this record is, for the manifest."""
@@ -43,6 +48,7 @@ class MlflowTrack:
         self._client = client
         self._uri = uri
         self._spool = Spool(journal)
+        self._trials = Trials(client, run_id, journal.with_name("trials-noted"))
         self._told = True
         self._complete = False
         self._sent_at = time.monotonic()
@@ -52,6 +58,10 @@ class MlflowTrack:
         self._spool.add(step, values)
         if time.monotonic() - self._sent_at > SEND_SECONDS:
             self._send()
+
+    def trial(self, trial: Trial) -> None:
+        """Note a trial, and send it or keep it for later."""
+        self._trials.add(trial)
 
     def where(self) -> dict[str, str]:
         """Say where this record is, without passwords."""
@@ -67,6 +77,7 @@ class MlflowTrack:
             self._client.set_tag(self.run_id, "pretrace.digest", artifact.manifest["digest"])
             for picture in sorted(artifact.path.glob("*.png")):
                 self._client.log_artifact(self.run_id, str(picture))
+            log_tables(self._client, self.run_id, tables_of(artifact))
             self._told = True
 
     @property
@@ -76,7 +87,7 @@ class MlflowTrack:
 
     def end(self, status: str) -> None:
         """Send what is left and end the run."""
-        sent = self._send()
+        sent = self._send() and self._trials.send()
         self._spool.close()
         with contextlib.suppress(*trouble()):
             self._client.set_terminated(self.run_id, status)
