@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 
 def recipe(folder: Path, **corpus: Any) -> Any:
@@ -31,7 +31,14 @@ def recipe(folder: Path, **corpus: Any) -> Any:
 class Alone:
     """A place where work runs in this process, one item after another."""
 
-    def map(self, fn: Any, items: Sequence[Any], folders: Sequence[Path], done: Callable[[int], None]) -> list[Any]:
+    def map(
+        self,
+        fn: Any,
+        items: Sequence[Any],
+        folders: Sequence[Path],
+        done: Callable[[int], None],
+        each: Literal["worker", "rank"] = "worker",
+    ) -> list[Any]:
         """Make every item."""
         from pipeline.core.compute import in_turn
 
@@ -45,7 +52,10 @@ class Alone:
 class Unrecorded:
     """Takes the record's place."""
 
-    complete = True
+    @property
+    def complete(self) -> bool:
+        """Miss nothing."""
+        return True
 
     @contextmanager
     def stage(self, step: Any, inputs: Mapping[str, Any], work: Path) -> Iterator["Unrecorded"]:
@@ -53,6 +63,9 @@ class Unrecorded:
         yield self
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Record nothing."""
+
+    def trial(self, trial: Any) -> None:
         """Record nothing."""
 
     def where(self) -> dict[str, str]:
