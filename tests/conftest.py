@@ -11,15 +11,21 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from cluster.ray_compute import RayCompute
 from flows.running import QUIET
+from tests.cluster.entries import CANCEL_SECONDS
 from tests.processes import free_port, kill_tree, wait_for_answer
 
 BESIDE_THE_CHECKOUT = Path(__file__).resolve().parents[2] / "shared" / "data"
 BIN = Path(sys.executable).parent
 TOGETHER = ("e2e", "cluster", "training", "stages", "flows")
 """Folders whose files share a fixture that takes long to make: one worker of pytest-xdist runs all of a folder."""
-APART = {"tests/cluster/test_hosts.py": "hosts", "tests/e2e/test_bad_input.py": "flows"}
-"""Files that share little with their folder, and where they go: to one that mostly waits, and to Prefect's server."""
+APART = {
+    "tests/cluster/test_hosts.py": "hosts",
+    "tests/e2e/test_bad_input.py": "flows",
+    "tests/stages/test_sweep.py": "cluster",
+}
+"""Files that share little with their folder, and where they go: to one that mostly waits, to Prefect's server, to Ray."""
 
 
 settings.register_profile(
@@ -70,6 +76,19 @@ def shared_data() -> Path:
     if not (folder / "README.md").is_file():
         pytest.skip(f"no real data at {folder}; set PRETRACE_TEST_DATA to the folder that holds it")
     return folder
+
+
+@pytest.fixture(scope="session")
+def compute(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCompute]:
+    """One embedded Ray for all tests that can share it: a process has one at most."""
+    state = tmp_path_factory.mktemp("state")
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        RayCompute(address=None, workers=2, ranks=2, state=state, max_failures=1) as place,
+    ):
+        patch.setattr("cluster.ray_compute.CANCEL_SECONDS", CANCEL_SECONDS)
+        yield place
+    assert list(state.iterdir()) == []
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""One embedded Ray for all tests of this folder that can share it."""
+"""Hearing what workers and ranks say."""
 
 import logging
 from collections.abc import Iterator
@@ -7,20 +7,6 @@ from contextlib import contextmanager
 import pytest
 
 from cluster.logs import REMOTE
-from cluster.ray_compute import RayCompute
-from tests.cluster.entries import CANCEL_SECONDS
-
-
-@pytest.fixture(scope="session")
-def compute(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCompute]:
-    state = tmp_path_factory.mktemp("state")
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        RayCompute(address=None, workers=2, ranks=2, state=state, max_failures=1) as place,
-    ):
-        patch.setattr("cluster.ray_compute.CANCEL_SECONDS", CANCEL_SECONDS)
-        yield place
-    assert list(state.iterdir()) == []
 
 
 class Heard(logging.Handler):

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
@@ -33,12 +32,6 @@ ANSWERS = ("entailment", "not_entailment")
 ROWS = [f"{n}\tnumber {n % 7} is here.\t{'yes' if n % 2 else 'no'} it is {n}.\t{ANSWERS[n % 2]}" for n in range(64)]
 TRIED: dict[str, Any] = {"learning_rate": [1e-3, 1e-2], "seeds": 2}
 RUN = Run(country="FRA", ranks=2, checkpoint_steps=2, max_rewinds=0)
-
-
-@pytest.fixture(scope="module")
-def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCompute]:
-    with RayCompute(address=None, workers=2, ranks=2, state=tmp_path_factory.mktemp("ray")) as place:
-        yield place
 
 
 class Recorded(Unrecorded):
@@ -111,18 +104,18 @@ def pieces_of(store: Store) -> dict[str, tuple[int, int]]:
 
 
 def test_a_cut_sweep_keeps_finished_trials_and_a_wider_one_trains_only_what_is_new(
-    workshop: Workshop, bert: Path, ray: RayCompute, monkeypatch: pytest.MonkeyPatch
+    workshop: Workshop, bert: Path, compute: RayCompute, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, cut = workshop.store, Cut()
     with monkeypatch.context() as alone:
-        alone.setattr(ray, "_group", replace(ray._group, ranks=1))  # so that it is known what runs at the cut
+        alone.setattr(compute, "_group", replace(compute._group, ranks=1))  # so that it is known what runs at the cut
         with pytest.raises(KeyboardInterrupt):
-            make(store, recipe(bert, sweep=TRIED), ray, progress=cut)
+            make(store, recipe(bert, sweep=TRIED), compute, progress=cut)
     finished = pieces_of(store)
     assert len(finished) == 1
     assert cut.notes[0].startswith("best so far accuracy 0.")
     recorder = Recorded()
-    artifact = make(store, recipe(bert, sweep=TRIED), ray, recorder)
+    artifact = make(store, recipe(bert, sweep=TRIED), compute, recorder)
     found = pieces_of(store)
     assert len(found) == 4
     assert finished.items() <= found.items()
@@ -134,12 +127,12 @@ def test_a_cut_sweep_keeps_finished_trials_and_a_wider_one_trains_only_what_is_n
     _check(artifact, {trial.name: trial for trial in recorder.trials})
     assert not (artifact.path / ".work").exists()
 
-    wider = make(store, recipe(bert, sweep={**TRIED, "learning_rate": [1e-3, 1e-2, 3e-2]}), ray)
+    wider = make(store, recipe(bert, sweep={**TRIED, "learning_rate": [1e-3, 1e-2, 3e-2]}), compute)
     assert wider.manifest["facts"]["trials"] == 6
     assert len(pieces_of(store)) == 6
     assert found.items() <= pieces_of(store).items()
 
-    _check_alone(store, bert, artifact, ray)
+    _check_alone(store, bert, artifact, compute)
 
 
 def _check(artifact: Artifact, trials: dict[str, Trial]) -> None:
@@ -163,28 +156,28 @@ def _check(artifact: Artifact, trials: dict[str, Trial]) -> None:
         assert [step for step, _ in trials[name].curve] == [1, 2, 3, 4, 5]
 
 
-def _check_alone(store: Store, bert: Path, swept: Artifact, ray: RayCompute) -> None:
+def _check_alone(store: Store, bert: Path, swept: Artifact, compute: RayCompute) -> None:
     """Check that the trial of the recipe's own seed leaves what the same setting leaves by itself."""
     chosen = swept.manifest["facts"]["chosen"]
     asked = recipe(bert, learning_rate=chosen["learning_rate"]).model_copy(update={"seed": chosen["seed"]})
-    alone = make(store, asked, OneRank(ray))
+    alone = make(store, asked, OneRank(compute))
     assert alone.label == "finetune"
     mine, its = files_of(alone), files_of(swept)
     assert {name for name in its if its[name] != mine.get(name)} == {"trials.parquet", "scores.json"}
 
 
 def test_a_trial_whose_worker_is_killed_goes_on_from_its_checkpoint(
-    workshop: Workshop, bert: Path, ray: RayCompute, monkeypatch: pytest.MonkeyPatch
+    workshop: Workshop, bert: Path, compute: RayCompute, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = recipe(bert, epochs=2, sweep={"seeds": 2})
     monkeypatch.setattr(sweep, "train_trial", killed_once)
-    once = make(workshop.store, asked, ray)
+    once = make(workshop.store, asked, compute)
     told = [read_json(note)["facts"] for note in workshop.store.root.glob("pieces/sweep/*/piece.json")]
     undisturbed, (begin, resumed) = sorted(one["resumed"] for one in told if "resumed" in one)
     assert (undisturbed, begin) == ([0], 0)
     assert resumed in (2, 4)  # where step 2's checkpoint was still being written at step 4, there is no later one
     monkeypatch.undo()
-    again = make(Store(workshop.store.root.with_name("other")).open(), asked, ray)
+    again = make(Store(workshop.store.root.with_name("other")).open(), asked, compute)
     its, mine = files_of(once), files_of(again)
     assert {name for name in its if its[name] != mine[name]} <= {"trials.parquet", "scores.json"}
 
@@ -211,10 +204,10 @@ def killed_once(trial: TrainTrial, out: Path) -> Facts:
     return facts | {"resumed": [json.loads(line)["resumed_at_step"] for line in attempts]}
 
 
-def test_a_trial_that_fails_names_its_setting(workshop: Workshop, bert: Path, ray: RayCompute) -> None:
+def test_a_trial_that_fails_names_its_setting(workshop: Workshop, bert: Path, compute: RayCompute) -> None:
     asked = recipe(bert, sweep={"learning_rate": [1e-3, 1e30]})
     with pytest.raises(DataError, match=r"^the trial with batch 8, lr 1e\+30, epochs 1, seed 0: step \d+: "):
-        make(workshop.store, asked, ray)
+        make(workshop.store, asked, compute)
 
 
 def test_one_trial_is_no_sweep(workshop: Workshop, bert: Path) -> None:
