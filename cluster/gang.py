@@ -33,6 +33,7 @@ class Group:
     """How many ranks, what each needs, and the folder of Ray Train's notes, whose name is the group's."""
 
     ranks: int
+    threads: int  # CPUs of each
     gpus_per_rank: float
     start_timeout_seconds: float
     wait_seconds: int  # of ranks for each other
@@ -40,7 +41,7 @@ class Group:
 
     def needs(self) -> dict[str, float]:
         """Say what each rank asks of its host, in Ray's words."""
-        return {"CPU": 1.0, **({"GPU": self.gpus_per_rank} if self.gpus_per_rank else {})}
+        return {"CPU": float(self.threads), **({"GPU": self.gpus_per_rank} if self.gpus_per_rank else {})}
 
     def spread(self) -> Literal["PACK", "SPREAD"]:
         """Say how ranks are put on hosts: GPUs of one host talk fastest, ranks on CPUs share its memory's bandwidth."""

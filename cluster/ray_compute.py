@@ -63,6 +63,7 @@ class RayCompute:
         workers: int,
         ranks: int,
         state: Path,
+        threads_per_rank: int = 1,
         gpus_per_rank: float = 0,
         min_ranks: int | None = None,
         max_failures: int = 3,
@@ -73,7 +74,9 @@ class RayCompute:
         self._address = address
         self._workers = workers
         self._state = state.absolute()
-        self._group = Group(ranks, gpus_per_rank, rank_start_timeout_seconds, rank_wait_seconds, self._state)
+        self._group = Group(
+            ranks, threads_per_rank, gpus_per_rank, rank_start_timeout_seconds, rank_wait_seconds, self._state
+        )
         self._min_ranks = min(ranks, min_ranks or ranks)
         self._host_wait_seconds = host_wait_seconds if address else 0.0
         self._max_failures = max_failures
@@ -188,7 +191,7 @@ class RayCompute:
             watch()
             time.sleep(WATCH_SECONDS)
         if found < self._min_ranks:
-            raise ComputeError(f"{self._shortage(found)}; lower run.ranks or run.min_ranks, or add hosts")
+            raise ComputeError(f"{self._shortage(found)}; lower run.ranks, run.threads or run.min_ranks, or add hosts")
         if found < wanted:
             LOG.warning("%s; going on with %s", self._shortage(found), _ranks(found))
         return min(found, wanted)
@@ -231,7 +234,7 @@ class RayCompute:
         """Say what an item needs, and how many run at once."""
         if each == "rank":
             return self._group, self._group.ranks
-        return replace(self._group, gpus_per_rank=0), self._workers
+        return replace(self._group, threads=1, gpus_per_rank=0), self._workers
 
     def _first(self, ray: Any, running: list[Any], group: Group, watch: Callable[[], None]) -> Any:
         """Wait until one of some tasks is over; without a host to run them, as long as for lost hosts.
@@ -274,7 +277,7 @@ class RayCompute:
             )
         env = {**_worker_env(), **self._group.env(), **self._listener.env()}
         if self._address is None:
-            self._embedded = Embedded(max(self._workers, self._group.ranks), self._state, env)
+            self._embedded = Embedded(max(self._workers, self._group.ranks * self._group.threads), self._state, env)
         else:
             join(self._address, env)
 
@@ -294,7 +297,7 @@ def make_here(fn: MakePiece[T], item: T, folder: Path) -> tuple[Piece, str]:
 def _options(group: Group) -> dict[str, Any]:
     """Give the options of a task that needs what a rank of a group needs."""
     gpus = {"num_gpus": group.gpus_per_rank} if group.gpus_per_rank else {}
-    return {"num_cpus": 1, "max_retries": WORKER_RETRIES, "scheduling_strategy": "SPREAD", **gpus}
+    return {"num_cpus": group.threads, "max_retries": WORKER_RETRIES, "scheduling_strategy": "SPREAD", **gpus}
 
 
 def room(ray: Any, group: Group) -> int:

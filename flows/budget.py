@@ -15,7 +15,9 @@ from pipeline.core.store import STOP, WORK, Store
 from pipeline.running import Run
 
 STEPS = "steps"
-"""The unit in which a stage tells how far its ranks are; others have none."""
+"""The unit in which a stage tells how far its ranks are."""
+TRIALS = "trials"
+"""The unit in which a sweep tells how far it is."""
 LOOK_SECONDS = 1.0
 STOPPING_STEPS = 2
 """Ranks finish the step they are in, and may be in the next when they are told."""
@@ -24,7 +26,7 @@ CHECKPOINT_SECONDS = 5.0
 
 
 class Budget:
-    """Shows progress as `shown` does; refuses stages, and stops ranks, when the plan would emit more than it may."""
+    """Shows progress as `shown` does; refuses stages, and stops ranks and trials, when the plan would emit too much."""
 
     def __init__(self, shown: Progress, steps: Sequence[Step], store: Store, limit_kg: float | None) -> None:
         self.reached = False
@@ -48,10 +50,13 @@ class Budget:
         self._shown.start(name)
 
     def update(self, name: str, done: float, total: float, unit: str, note: str = "") -> None:
-        """Show how far a stage is, and stop its ranks where what they do until a checkpoint is there would be too much."""
+        """Show how far a stage is, and stop its ranks where what they do until a checkpoint is there would be too much.
+
+        Raises: BudgetReached where trials come close: each has its checkpoints, and goes on from there.
+        """
         self._shown.update(name, done, total, unit, note)
-        if unit == STEPS and self._limit_kg is not None and not self.reached and done < total:
-            self._look(name, done, total)
+        if unit in (STEPS, TRIALS) and self._limit_kg is not None and not self.reached and done < total:
+            self._look(name, done, total, unit)
 
     def finish(self, name: str) -> None:
         """Show that a stage is over."""
@@ -65,22 +70,28 @@ class Budget:
             "checkpoint are kept: run again with a higher budget to go on"
         )
 
-    def _look(self, name: str, done: float, total: float) -> None:
-        """Read the journal of the running stage, and foresee what it emits until its ranks have stopped."""
+    def _look(self, name: str, done: float, total: float, unit: str) -> None:
+        """Read the journal of the running stage, and foresee what it emits until its ranks or trials have stopped."""
         now = time.monotonic()
         if self._first is None:
             self._began, self._first = now, done
         if now - self._looked < LOOK_SECONDS:
             return
         self._looked = now
-        steps = done - self._first
-        step_seconds = (now - self._began) / steps if steps else 0.0
-        ahead = MEASURE_SECONDS + STOPPING_STEPS * step_seconds + CHECKPOINT_SECONDS
+        ahead = MEASURE_SECONDS + (self._until_checkpoint(now, done) if unit == STEPS else 0.0)
         journal = spent(self._work(name) / "attempts")
         rate = journal["emissions_kg"] / journal["duration_s"] if journal["duration_s"] else 0.0
         if self._others_kg + journal["emissions_kg"] + ahead * rate > (self._limit_kg or 0.0):
+            if unit == TRIALS:
+                self.reached, self._at = True, f"after {done:,.0f} of {total:,.0f} trials"
+                raise self.error()
             self.reached, self._at = True, f"at step {done:,.0f} of {total:,.0f}"
             (self._work(name) / STOP).touch()
+
+    def _until_checkpoint(self, now: float, done: float) -> float:
+        """Foresee the seconds until ranks that are told to stop have written a checkpoint."""
+        steps = done - (self._first or 0.0)
+        return STOPPING_STEPS * (now - self._began) / steps + CHECKPOINT_SECONDS if steps else CHECKPOINT_SECONDS
 
     def _total_kg(self, name: str) -> float:
         return self._others_kg + spent(self._work(name) / "attempts")["emissions_kg"]

@@ -62,10 +62,15 @@ def compared(outcomes: Sequence[Outcome]) -> list[Compared]:
     Where several began from nothing, the one whose settings are most alike counts; one that has no partner has its own row.
     """
     names = {f"{one.artifact.label}/{one.artifact.key}": one.name for one in outcomes}
+    return beside([one.artifact for one in outcomes if not one.is_start], names)
+
+
+def beside(artifacts: Sequence[Artifact], names: Mapping[str, str]) -> list[Compared]:
+    """Do so for those of some artifacts that are tasks; `names` says what `label/key` is called."""
     groups: dict[str, list[Artifact]] = {}
-    for outcome in outcomes:
-        if outcome.artifact.label in TUNED and not outcome.is_start:
-            groups.setdefault(_rows_of(outcome.artifact), []).append(outcome.artifact)
+    for artifact in artifacts:
+        if _is_task(artifact):
+            groups.setdefault(_rows_of(artifact), []).append(artifact)
     tasks = [group[0].manifest["config"]["task"] for group in groups.values()]
     return [
         _compared(pair, names, alone=tasks.count(pair[2].manifest["config"]["task"]) == 1)
@@ -83,6 +88,12 @@ def comparison_of(rows: Sequence[Compared]) -> Table:
         table.add_row(*row.cells)
     table.caption = "Scores are of the development rows. Energy is that of fine-tuning, for all that a row compares."
     return table
+
+
+def _is_task(artifact: Artifact) -> bool:
+    """Tell what was tuned on a task that is known here; an older version's manifest may tell less."""
+    config, facts = artifact.manifest.get("config", {}), artifact.manifest.get("facts", {})
+    return artifact.label in TUNED and config.get("task") in TASKS and {"init", "dev"} <= facts.keys()
 
 
 Pair = tuple[Artifact | None, Artifact | None, Artifact]

@@ -15,7 +15,7 @@ from flows.markup import Markup, element, joined
 from flows.origins import whole
 from flows.outcome import duration
 from flows.particulars import particulars
-from flows.sections import composition, costs, learning, sources
+from flows.sections import composition, costs, learning, sources, tasks
 from flows.showing import size
 from flows.units import counted, energy, mass
 from pipeline.core.energy import certainty
@@ -47,6 +47,7 @@ def lineage_page(store: Store, artifacts: Sequence[Artifact], country: str) -> s
     parts = [
         ("graph", "What it was made of", _graph(everything)),
         ("learning", "How it learned", learning(everything)),
+        ("tasks", "What its tasks reached", tasks(everything)),
         ("composition", "What the corpus consists of", composition(everything)),
         ("costs", "What it cost", costs(everything, country)),
         ("sources", "Files from outside", sources(everything)),

@@ -163,6 +163,7 @@ def _compute(run: Run, store: Store) -> RayCompute:
         address=run.ray_address,
         workers=run.workers,
         ranks=run.ranks,
+        threads_per_rank=run.threads,
         gpus_per_rank=1 if run.device == "cuda" else 0,
         state=store.root / "ray",
         min_ranks=run.min_ranks,

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from flows.chart import Curves, chart, curves_of
+from flows.comparison import COLUMNS, beside
 from flows.composition import Share, account_of, shares_of
 from flows.graph import anchor_of, name_of, role_of
 from flows.markup import EMPTY_MARKUP, Markup, element, joined
@@ -18,6 +19,8 @@ from pipeline.starts import TUNED
 FILES_FIRST, FILES_MOST = 12, 1000
 """How many files of a role are shown at once, and how many at all: the manifest names every one."""
 FIGURE = "figure"
+TEXTS = 3
+"""How many columns of the comparison of tasks are no figures."""
 
 
 def learning(artifacts: Sequence[Artifact]) -> Markup:
@@ -55,6 +58,22 @@ def _sample(kind: str) -> Markup:
     line = element("path", d="M0 6H24", class_=kind)
     dot = [element("circle", cx=12, cy=6, r=3)] if kind == "held-out" else []
     return element("svg", line, *dot, width=24, height=12, aria_hidden="true")
+
+
+def tasks(artifacts: Sequence[Artifact]) -> Markup:
+    """Put beside each other what tasks reached from a model and from random weights; nothing where there is no task."""
+    rows = beside(artifacts, {f"{one.label}/{one.key}": name_of(one) for one in artifacts})
+    cells = [
+        element(
+            "tr",
+            element("th", row.task, scope="row", class_="name"),
+            *(element("td", text) for text in row.cells[1:TEXTS]),
+            *(_cell(text) for text in row.cells[TEXTS:]),
+        )
+        for row in rows
+    ]
+    title = "On the development rows; energy is that of fine-tuning, for all that a row compares"
+    return _table(title, COLUMNS, cells, figures=COLUMNS[TEXTS:]) if rows else EMPTY_MARKUP
 
 
 def composition(artifacts: Sequence[Artifact]) -> Markup:

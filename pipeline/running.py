@@ -21,6 +21,8 @@ class Run(Section):
     """How many items of a data stage run at once."""
     ranks: Count = 2
     """How many processes train together."""
+    threads: Count = 1
+    """CPU threads of each rank; several pay for one rank alone with short rows, more ranks for long ones."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where ranks compute: gloo on cpu, NCCL on cuda with one GPU a rank."""
     micro_batch: Count = 32
@@ -79,6 +81,7 @@ class Run(Section):
             "checkpoint_steps",
             "keep_checkpoints",
             "device",
+            "threads",
             "attention",
             "compile",
             "recompute",

@@ -26,7 +26,7 @@ from pipeline.core.store import STOP, WORK, Artifact, Store, contents_of
 from pipeline.core.tracking import Recorder, Track
 from pipeline.core.turns import LOOK_SECONDS, turn
 
-PLACES = ("workers", "ranks", "device")
+PLACES = ("workers", "ranks", "threads", "device")
 """Settings of `run` that a manifest tells: how long it took depends on them."""
 
 

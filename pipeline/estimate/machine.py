@@ -53,6 +53,8 @@ class Machine:
     ranks: int
     peak_tflops: float | None = None
     """Of one device, where the user knows it."""
+    threads: int = 1
+    """CPU threads of each rank."""
 
     @property
     def busy_workers(self) -> int:
@@ -60,28 +62,28 @@ class Machine:
         return min(self.workers, hardware.threads())
 
     @property
-    def busy_ranks(self) -> int:
-        """Ranks that have a thread of their own, or all where they have GPUs."""
-        return self.ranks if self.device == "cuda" else min(self.ranks, hardware.threads())
+    def busy_cores(self) -> int:
+        """Threads of ranks that have a core of their own, or one for each rank where they have GPUs."""
+        return self.ranks if self.device == "cuda" else min(self.ranks * self.threads, hardware.threads())
 
     def flops_per_second(self, precision: str) -> float:
         """Say how many operations a second of training all ranks get done together."""
         if self.device == "cpu":
-            return self.busy_ranks * CPU_UTILISATION * core_flops()
+            return self.busy_cores * CPU_UTILISATION * core_flops()
         share = GPU_UTILISATION * (FLOAT32_SHARE if precision == "float32" else 1.0)
         return self.ranks * share * TERA * (self.peak_tflops or peak_tflops(gpu()) or peak_tflops(ASSUMED_GPU) or 0.0)
 
     def training_basis(self) -> str:
         """Say on what the rate of training rests."""
         if self.device == "cpu":
-            cores = f"{self.busy_ranks} core{'' if self.busy_ranks == 1 else 's'}"
+            cores = f"{self.busy_cores} core{'' if self.busy_cores == 1 else 's'}"
             return f"from FLOPs at {CPU_UTILISATION:.0%} of {cores} of {core_flops() / GIGA:.0f} GFLOP/s each"
         peak = f"{self.peak_tflops:g} TFLOP/s (run.peak_tflops)" if self.peak_tflops else f"the peak of an {gpu()}"
         return f"from FLOPs at {GPU_UTILISATION:.0%} of {self.ranks} x {peak}"
 
     def training_watts(self) -> float:
         """Say what this machine draws while ranks train."""
-        host = host_watts(self.busy_ranks)
+        host = host_watts(self.busy_cores)
         return host if self.device == "cpu" else host + self.ranks * GPU_LOAD * gpu_watts()
 
     def data_watts(self) -> float:
@@ -91,7 +93,7 @@ class Machine:
 
 def machine_of(run: Run) -> Machine:
     """Give the machine as the settings use it."""
-    return Machine(run.device, run.workers, run.ranks, run.peak_tflops)
+    return Machine(run.device, run.workers, run.ranks, run.peak_tflops, run.threads)
 
 
 def core_flops() -> float:

@@ -112,7 +112,7 @@ def _earlier(manifest: Mapping[str, Any], inputs: Mapping[str, Volume], machine:
     places = made.get("places", {})
     if label not in WORK or (label in RANKS and places.get("device", machine.device) != machine.device):
         return None
-    then = replace(machine, **{name: places[name] for name in ("workers", "ranks") if name in places})
+    then = replace(machine, **{name: places[name] for name in ("workers", "ranks", "threads") if name in places})
     work = WORK[label](manifest, inputs, then, 0)
     duration = float(made["duration_s"])
     start, seconds = _parts(manifest, work, duration)

@@ -103,6 +103,7 @@ class Running:
     checkpoint_seconds: float | None = None
     keep_checkpoints: int = 2
     device: Literal["cpu", "cuda"] = "cpu"
+    threads: int = 1  # of the CPU, for each rank
     attention: Literal["auto", "padded", "varlen"] = "auto"
     compile: bool = False
     recompute: bool = False

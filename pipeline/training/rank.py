@@ -25,7 +25,7 @@ def carry_out(order: Order) -> None:
     from pipeline.training.ranks import join, leave, starts_here
 
     ours = starts_here()
-    ranks = join(order.run.device)  # first: it decides what DeepSpeed believes to run on
+    ranks = join(order.run.device, order.run.threads)  # first: it decides what DeepSpeed believes to run on
     from pipeline.training.loop import run
 
     try:

@@ -42,9 +42,10 @@ class Ranks:
         return box[0]
 
 
-def join(device: Literal["cpu", "cuda"]) -> Ranks:
+def join(device: Literal["cpu", "cuda"], threads: int = 1) -> Ranks:
     """Join the process group that the environment describes, or one of this process alone.
 
+    One with several CPU threads sums in another order, and one with more than there are CPUs is slower than with one.
     Works where the group exists already (Ray Train), under torchrun, and by hand.
     """
     os.environ["DS_ACCELERATOR"] = device  # read when deepspeed is first imported
@@ -53,7 +54,7 @@ def join(device: Literal["cpu", "cuda"]) -> Ranks:
     if device == "cuda":
         torch.cuda.set_device(place)
     else:
-        torch.set_num_threads(1)  # several are slower on busy machines, and change the order of summation
+        torch.set_num_threads(threads)
         keep_freed_memory()
     if not dist.is_initialized():
         _start_group("nccl" if device == "cuda" else "gloo")

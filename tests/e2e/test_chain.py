@@ -188,3 +188,25 @@ def test_each_stage_is_a_run_below_the_flow_with_costs_inputs_and_curve(
     assert {given.dataset.name for given in run.inputs.dataset_inputs} == set(model.manifest["inputs"])
     assert len(client.get_metric_history(run.info.run_id, "mlm_loss")) == 120
     assert "| corpus |" in parent.data.tags["mlflow.note.content"]
+
+
+def test_the_flow_has_a_table_of_what_its_tasks_reached_and_so_has_the_page_of_its_lineage(
+    pretrace: Pretrace, undisturbed: Path
+) -> None:
+    from mlflow import MlflowClient
+    from mlflow.artifacts import download_artifacts
+
+    (tuned,) = Store(undisturbed).all("finetune")
+    client = MlflowClient(tracking_uri=pretrace.tracking_uri)
+    run = client.get_run(tuned.manifest["made"]["tracking"]["run_id"])
+    files = {
+        name: download_artifacts(
+            run_id=run.data.tags["mlflow.parentRunId"], artifact_path=name, tracking_uri=pretrace.tracking_uri
+        )
+        for name in ("tasks.json", "lineage.html")
+    }
+    table = json.loads(Path(files["tasks.json"]).read_text())
+    reached = f"{tuned.manifest['facts']['dev']['accuracy']:.3f}"
+    assert table["columns"][:4] == ["task", "score", "begun from", "pretrained"]
+    assert [row[:4] for row in table["data"]] == [["polarity", "accuracy", "pretrain", reached]]
+    assert f">{reached}</td>" in Path(files["lineage.html"]).read_text()

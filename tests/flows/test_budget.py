@@ -98,6 +98,21 @@ def test_ranks_are_stopped_before_they_emit_too_much(shop: Shop, steps: list[Ste
     )
 
 
+def test_a_sweep_ends_before_its_trials_emit_too_much(shop: Shop, steps: list[Step]) -> None:
+    budget = Budget(Quiet(), steps, shop.store, 1.0)
+    work = spend(shop, "pretrain", 0.6, seconds=10.0)
+    budget.start("pretrain")
+    budget.update("pretrain", 2, 8, "trials")
+    assert not budget.reached
+    spend(shop, "pretrain", 0.99, seconds=10.0)
+    later = Budget(Quiet(), steps, shop.store, 1.0)
+    later.start("pretrain")
+    with pytest.raises(BudgetReached, match=r"reached after 2 of 8 trials \(0\.991? kg\); what is made"):
+        later.update("pretrain", 2, 8, "trials")
+    assert later.reached
+    assert not (work / STOP).exists()  # nothing waits for ranks to see it
+
+
 def test_a_stage_without_ranks_goes_on_to_its_end(shop: Shop, steps: list[Step]) -> None:
     budget = Budget(Quiet(), steps, shop.store, 1.0)
     budget.start("tokenizer")
