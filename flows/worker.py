@@ -42,13 +42,14 @@ class Worker(Runner):
         self.execute_in_background(self.astop)
 
     async def __aenter__(self) -> Self:
-        """Check what was filled in before a process is started for it.
+        """Check what was filled in before a process is started for it, and leave a run alone that ended by itself.
 
-        The flow would check it as well, but an unknown name of a parameter crashes Prefect 3.8 before.
+        The flow would check it as well, but an unknown name of a parameter crashes Prefect 3.8 before. And a second or two after
+        a cancelled run's own last state Prefect writes another `Cancelled`: over a Retry that was pressed meanwhile.
         """
         await super().__aenter__()
         proposer = self._scheduled_run_poller._state_proposer
-        propose = proposer.propose_pending
+        propose, cancel = proposer.propose_pending, proposer.propose_cancelled
 
         async def checked(run: FlowRun) -> bool:
             mistake = mistake_in(self.offered.get(run.deployment_id), run.parameters)
@@ -57,7 +58,14 @@ class Worker(Runner):
             await self._client.set_flow_run_state(run.id, Failed(message=mistake), force=True)
             return False
 
+        async def kept(run: FlowRun, updates: dict[str, Any] | None = None) -> bool:
+            state = (await self._client.read_flow_run(run.id)).state
+            if state is not None and (state.is_final() or state.is_scheduled()):
+                return True
+            return await cancel(run, updates)
+
         proposer.propose_pending = checked  # type: ignore[method-assign, assignment]
+        proposer.propose_cancelled = kept  # type: ignore[method-assign, assignment]
         return self
 
 
