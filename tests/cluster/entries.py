@@ -80,7 +80,16 @@ FATES: dict[str, Callable[[bool], None]] = {
     "slow": slow,
 }
 
-RANK_ENV = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS", "DS_ACCELERATOR")
+RANK_ENV = (
+    "RANK",
+    "WORLD_SIZE",
+    "LOCAL_RANK",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "OMP_NUM_THREADS",
+    "MALLOC_ARENA_MAX",
+    "DS_ACCELERATOR",
+)
 
 
 def add_ranks(order: Path) -> None:

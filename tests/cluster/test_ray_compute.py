@@ -224,7 +224,9 @@ def test_ranks_add_up_their_numbers_and_see_what_a_launcher_would_tell_them(gang
         ("0", "0", "2"),
         ("1", "1", "2"),
     ]
-    assert {(each["OMP_NUM_THREADS"], each["DS_ACCELERATOR"]) for each in saw} == {("1", "cpu")}
+    assert {(each["OMP_NUM_THREADS"], each["MALLOC_ARENA_MAX"], each["DS_ACCELERATOR"]) for each in saw} == {
+        ("1", "1", "cpu")
+    }
     assert saw[0]["MASTER_PORT"] == saw[1]["MASTER_PORT"]
     assert gang.watched
 

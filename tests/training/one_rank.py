@@ -82,6 +82,13 @@ def signal_in(death: Death, rank: int, number: int, place: Place) -> None:
         _at_call(*death, lambda: os.kill(os.getpid(), number))
 
 
+def note_threads(path: Path, place: Place) -> None:
+    """Keep in a file how many threads compute the second step."""
+    import torch
+
+    _at_call("pipeline.training.zero.Engine.update", 2, lambda: path.write_text(str(torch.get_num_threads())) and None)
+
+
 def die_after_calls(number: int, rank: int, place: Place) -> None:
     """Have one rank die when its threads have called so many functions of pipeline.training."""
     if place.rank == rank:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
@@ -62,6 +63,16 @@ def test_the_curve_is_the_same_for_any_stage_ranks_and_micro_batch(order: Order,
         assert curve(run, "gradient_norm")[:2] == pytest.approx(curve(runs[0], "gradient_norm")[:2], rel=1e-6)
         assert curve(run) == pytest.approx(curve(runs[0]), rel=1e-5)
         assert _held_out(run) == pytest.approx(_held_out(runs[0]), rel=1e-5)
+
+
+def test_a_rank_with_two_threads_learns_the_same(
+    order: Order, launch: Launch, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    order = without_dropout(order)
+    two = moved(order, tmp_path, threads=2)
+    assert launch(two, trials=[partial(one_rank.note_threads, tmp_path / "threads")]).well()
+    assert (tmp_path / "threads").read_text() == "2"
+    assert curve(two) == pytest.approx(curve(undisturbed(order)), rel=1e-5)
 
 
 def test_accumulation_steps_and_ranks_do_not_change_a_step(order: Order, undisturbed: Undisturbed) -> None:
