@@ -93,6 +93,7 @@ def encoded_rows(cfg: FinetuneSlice, ctx: Context) -> Piece:
 
 def encode_rows(job: EncodeRows, out: Path) -> Facts:
     """Encode each split; where the task has no development set, hold back some training rows."""
+    from pipeline.tasks import kinds
     from pipeline.text.encode import load
 
     files = {split: path for split, path, _ in job.files}
@@ -103,7 +104,7 @@ def encode_rows(job: EncodeRows, out: Path) -> Facts:
     tokenizer = load(job.tokenizer)
     schema = encoded_schema(task.kind, tokenizer.get_vocab_size())
     for split, rows in splits.items():
-        encoded = task.encode(tokenizer, rows, labels, _limits(job.config))
+        encoded = kinds.encode(task, tokenizer, rows, labels, _limits(job.config))
         write_rows(out / f"{split}.arrow", schema, encoded, codec=None)
     return {"rows": {split: len(rows) for split, rows in splits.items()}, "labels": list(labels)}
 
@@ -221,6 +222,7 @@ def report(cfg: FinetuneSlice, files: Files, rows: Piece, begin: Begin, order: "
 
 def _reports(cfg: FinetuneSlice, files: Files, rows: Piece, order: "Order") -> dict[str, Report]:
     """Report on each split, dev first: what is tuned there holds for the others."""
+    from pipeline.tasks import kinds
     from pipeline.training.predictions import predictions_path
 
     assert order.tuning is not None
@@ -230,7 +232,7 @@ def _reports(cfg: FinetuneSlice, files: Files, rows: Piece, order: "Order") -> d
         encoded, predicted = read_table(Path(asked.path)), read_table(predictions_path(order, asked))
         labels, tuned = tuple(rows.facts["labels"]), reports["dev"].tuned if reports else None
         outcome = Outcome(splits[asked.name], encoded, predicted, labels, _limits(cfg), tuned)
-        reports[asked.name] = task.report(outcome)
+        reports[asked.name] = kinds.report(task, outcome)
     return reports
 
 

@@ -2,7 +2,7 @@
 
 A stage goes through it from left to right:
 
-    files -> read -> answers (what labels there are) -> encode -> [training predicts] -> report
+    files -> read -> answers (what labels there are) -> kinds.encode -> [training predicts] -> kinds.report
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -113,17 +113,3 @@ class Task:
         if named is None:
             return self
         return replace(self, read=lambda path: named(path, columns), answers_in=f"the column {columns.label}")
-
-    def encode(
-        self, tokenizer: Any, rows: Sequence[Row], labels: tuple[str, ...], limits: Limits
-    ) -> Iterator[dict[str, Any]]:
-        """Encode rows, in their order, as `tables.encoded_schema` has them; `labels` are those of `find_labels`."""
-        from pipeline.tasks.kinds import ENCODERS
-
-        return ENCODERS[self.kind](tokenizer, rows, labels, limits)
-
-    def report(self, outcome: Outcome) -> Report:
-        """Say how right a model is about the rows of a split."""
-        from pipeline.tasks.kinds import REPORTS
-
-        return REPORTS[self.kind](outcome, self.metrics)

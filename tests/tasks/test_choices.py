@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.core.errors import DataError
 from pipeline.tables import encoded_schema, predicted_schema
-from pipeline.tasks import TASKS
+from pipeline.tasks import TASKS, kinds
 from pipeline.tasks.rows import Choice
 from pipeline.tasks.task import Limits, Outcome
 
@@ -99,7 +99,7 @@ def test_a_malformed_file_is_named_with_its_line(tmp_path: Path, lines: list[str
 
 def test_every_ending_is_a_sequence_behind_its_context(wordpiece: Any) -> None:
     rows = [ROW, Choice("It came.", "", ("a", "b", "c", "d"), None)]
-    sequences = list(SWAG.encode(wordpiece, rows, SWAG.labels, Limits(sequence_length=64)))
+    sequences = list(kinds.encode(SWAG, wordpiece, rows, SWAG.labels, Limits(sequence_length=64)))
     assert [(one["row"], one["label"]) for one in sequences] == [(0, 2)] * 4 + [(1, -1)] * 4
     assert sequences[1]["ids"] == wordpiece.encode("The chicken cannot fly.", "It spreads its wings.").ids
     assert sequences[4]["ids"] == wordpiece.encode("It came.", "a").ids
@@ -108,11 +108,11 @@ def test_every_ending_is_a_sequence_behind_its_context(wordpiece: Any) -> None:
 def test_a_report_says_which_ending_was_taken_for_which(wordpiece: Any) -> None:
     rows = [ROW, ROW, ROW, Choice("It came.", "", ("a", "b", "c", "d"), None)]
     encoded = pa.Table.from_pylist(
-        list(SWAG.encode(wordpiece, rows, SWAG.labels, Limits(64))), encoded_schema("choose", 100)
+        list(kinds.encode(SWAG, wordpiece, rows, SWAG.labels, Limits(64))), encoded_schema("choose", 100)
     )
     probabilities = [[0.1, 0.1, 0.7, 0.1], [0.5, 0.2, 0.2, 0.1], [0.1, 0.9, 0.0, 0.0], [0.25] * 4]
     predicted = pa.table({"predicted": [2, 0, 1, 0], "probabilities": probabilities}, predicted_schema("choose"))
-    report = SWAG.report(Outcome(rows, encoded, predicted, SWAG.labels, Limits(64)))
+    report = kinds.report(SWAG, Outcome(rows, encoded, predicted, SWAG.labels, Limits(64)))
     assert report.scores == {"accuracy": pytest.approx(1 / 3)}
     assert report.mistakes["predicted"].to_pylist() == [1, 0]  # the surer one first
     assert report.table["endings"].to_pylist()[0][2] == "It crosses."

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.tables import encoded_schema, predicted_schema
-from pipeline.tasks import TASKS
+from pipeline.tasks import TASKS, kinds
 from pipeline.tasks.rows import Passage, Question
 from pipeline.tasks.spans import best_span
 from pipeline.tasks.task import Limits, Outcome, Report
@@ -26,7 +26,7 @@ def asked(*answers: Passage) -> Question:
 
 def outcome(tokenizer: Any, rows: Sequence[Question], sure: Sequence[tuple[str, float]], tuned: Any = None) -> Outcome:
     """Make a model that says of each row: this text, by so many logits more than nothing."""
-    encoded = pa.Table.from_pylist(list(SQUAD.encode(tokenizer, rows, (), LIMITS)), encoded_schema("span", 100))
+    encoded = pa.Table.from_pylist(list(kinds.encode(SQUAD, tokenizer, rows, (), LIMITS)), encoded_schema("span", 100))
     starts, ends = [], []
     for window in encoded.to_pylist():
         text, logit = sure[window["row"]]
@@ -39,7 +39,7 @@ def outcome(tokenizer: Any, rows: Sequence[Question], sure: Sequence[tuple[str, 
 
 
 def report(*given: Any, **more: Any) -> Report:
-    return SQUAD.report(outcome(*given, **more))
+    return kinds.report(SQUAD, outcome(*given, **more))
 
 
 @settings(deadline=None)
@@ -105,7 +105,9 @@ def test_no_answer_is_as_likely_as_where_it_is_least_likely(wordpiece: Any) -> N
     starts[0][0] = -1.0
     predicted = pa.table({"starts": starts, "ends": made.predicted["ends"]}, predicted_schema("span"))
     (margin,) = (
-        SQUAD.report(Outcome(made.rows, made.encoded, predicted, (), LIMITS)).table["no_answer_margin"].to_pylist()
+        kinds.report(SQUAD, Outcome(made.rows, made.encoded, predicted, (), LIMITS))
+        .table["no_answer_margin"]
+        .to_pylist()
     )
     assert margin == pytest.approx(-1.0 - 6.0)
 

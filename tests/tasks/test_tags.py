@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.tables import encoded_schema, predicted_schema
-from pipeline.tasks import TASKS
+from pipeline.tasks import TASKS, kinds
 from pipeline.tasks.rows import Sentence
 from pipeline.tasks.task import Limits, Outcome, Report
 
@@ -16,7 +16,7 @@ LABELS = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
 
 
 def encoded(tokenizer: Any, rows: Sequence[Sentence], sequence_length: int = 32) -> list[dict[str, Any]]:
-    return list(CONLL.encode(tokenizer, rows, LABELS, Limits(sequence_length)))
+    return list(kinds.encode(CONLL, tokenizer, rows, LABELS, Limits(sequence_length)))
 
 
 def report(
@@ -30,7 +30,7 @@ def report(
         for one in table.to_pylist()
     ]
     outcome = Outcome(rows, table, pa.table({"predicted": predicted}, predicted_schema("tag")), LABELS, Limits(32))
-    return CONLL.report(outcome)
+    return kinds.report(CONLL, outcome)
 
 
 def test_the_first_piece_of_each_word_carries_the_tag(wordpiece: Any) -> None:
