@@ -38,8 +38,8 @@ settings.load_profile("suite")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let what tests start hear an interrupt: workers of pytest-xdist ignore it, and children inherit that."""
-    if hasattr(config, "workerinput"):
+    """Let what tests start hear an interrupt: children inherit it where it is ignored, as in the background or by xdist."""
+    if hasattr(config, "workerinput") or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
