@@ -110,6 +110,7 @@ ELSEWHERE = {
     "ray_address": "head:6379",
     "workers": 3,
     "ranks": 1,
+    "threads": 2,
     "device": "cuda",
     "micro_batch": 7,
     "zero_stage": 0,
