@@ -104,12 +104,13 @@ def table_of(scores: Sequence[Score], tasks: Mapping[str, Tuned], costs: Sequenc
     lines = [head, "|" + "---|" * 8]
     for task in tasks.values():
         groups = {start: _values(scores, task, start) for start in COLOURS}
-        if all(groups.values()):
+        if groups["pretrained"] and groups["scratch"]:
             lines.append(_line(task, groups, next(one.guess for one in scores if one.task == task.task)))
     rates = sorted({(one.task, one.start, one.learning_rate) for one in scores if one.final})
     lines += ["", "Learning rates: " + "; ".join(f"{task} {start} {rate:g}" for task, start, rate in rates) + "."]
-    counts = {len(_values(scores, task, start)) for task in tasks.values() for start in COLOURS}
-    lines += [f"Seeds a figure: {', '.join(map(str, sorted(counts)))}; mean ± standard deviation over them.", ""]
+    seeds = {start: {len(_values(scores, task, start)) for task in tasks.values()} for start in COLOURS}
+    told = "; ".join(f"{start} {', '.join(map(str, sorted(counts)))}" for start, counts in seeds.items())
+    lines += [f"Seeds a figure: {told}. Mean ± standard deviation over them.", ""]
     lines += ["| run | minutes | CPU minutes | load of the last 15 minutes |", "|---|---|---|---|"]
     for one in costs:
         times = one["seconds"] / 60, one["cpu_seconds"] / 60
@@ -140,7 +141,7 @@ def _line(task: Tuned, groups: Mapping[str, Sequence[float]], guess: float) -> s
 
 
 def _told(values: Sequence[float]) -> str:
-    return f"{fmean(values):.3f} ± {_deviation(values):.3f}"
+    return f"{fmean(values):.3f} ± {_deviation(values):.3f}" if values else "-"
 
 
 def _deviation(values: Sequence[float]) -> float:
