@@ -217,7 +217,10 @@ def fill(key: str, text: str, top: int, root: str) -> None:
 @click.argument("key")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), default="features.parquet", show_default=True)
-@click.option("--token-layers", default=0, metavar="N", help="Also the activations of the last N layers of each token.")
+@click.option(
+    "--token-layers", type=click.IntRange(0), default=0, metavar="N",
+    help="Also the activations of the last N layers of each token.",
+)  # fmt: skip
 @store_option
 def embed(key: str, file: Path, out: Path, token_layers: int, root: str) -> None:
     """Write what the model KEY makes of each line of FILE: a vector of the sentence, and one of each layer."""

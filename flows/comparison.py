@@ -15,6 +15,7 @@ from pipeline.core.fingerprint import key_of
 from pipeline.core.store import Artifact
 from pipeline.starts import TUNED
 from pipeline.tasks import TASKS
+from pipeline.tuning import HELD_BACK, READ
 
 COLUMNS = ("task", "score", "begun from", "pretrained", "scratch", "difference", "energy")
 DOUBTS = ("measured", "partly estimated", "estimated")
@@ -117,9 +118,8 @@ def _compared(pair: Pair, names: Mapping[str, str], *, alone: bool) -> Compared:
     made = [artifact.manifest["made"] for artifact in (begun, scratch) if artifact]
     task = one.manifest["config"]["task"]
     metric = TASKS[task].metrics[0]
-    folder = Path(made[0].get("sources", {}).get("train", [""])[0]).parent.name
     return Compared(
-        task=task if alone else f"{task} ({folder})",
+        task=task if alone else f"{task} ({_place(one)})",
         metric=metric,
         begun_from=names.get(_init(begun), _init(begun)) if begun else NONE,
         pretrained=_score(begun, metric),
@@ -144,8 +144,17 @@ def _init(artifact: Artifact) -> str:
 
 
 def _rows_of(artifact: Artifact) -> str:
-    """Name the task and its rows: two tasks over tables of one's own are two tasks."""
-    return key_of({"task": artifact.manifest["config"]["task"], "files": artifact.manifest["sources"]})
+    """Name the task and its rows: two tasks over tables of one's own, or over two columns of one, are two tasks."""
+    config, files = artifact.manifest["config"], artifact.manifest["sources"]
+    told = [name for name in READ if name not in HELD_BACK or "dev" not in files]
+    return key_of({"files": files, **{name: config.get(name) for name in told}})
+
+
+def _place(artifact: Artifact) -> str:
+    """Say where a task's rows are from: their folder, and the column of their answers where the user named it."""
+    config, made = artifact.manifest["config"], artifact.manifest["made"]
+    folder = Path(made.get("sources", {}).get("train", [""])[0]).parent.name
+    return f"{folder}: {config['label_column']}" if TASKS[config["task"]].named else folder
 
 
 def _alike(one: Artifact, other: Artifact) -> int:

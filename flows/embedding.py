@@ -24,23 +24,30 @@ def embed_file(store: Store, artifact: Artifact, texts: Path, out: Path, token_l
     Columns: line, text, vector, layers (the embeddings first); with `token_layers`, tokens and the activations of so
     many last layers of each.
 
-    Raises: ConfigError if there is no such file, or the artifact is no model; DataError if it is not text.
+    Raises: ConfigError if there is no such file, the artifact is no model or has fewer layers, or `out` cannot be written;
+    DataError if the file is not text.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from pipeline.model.embed import embed
+    from pipeline.model.shape import read_shape
 
     if not texts.is_file():
         raise ConfigError(f"{texts}: no such file; name a text file with a text a line")
     weights, vocabulary = model_files(store, artifact)
+    if token_layers > (has := read_shape(weights).layers):
+        raise ConfigError(f"--token-layers {token_layers}: the model has {has} layers; name as many or fewer")
     lines = [(number, text) for number, line in numbered(texts) if (text := line.strip())]
     features = iter(embed(weights, vocabulary, (text for _, text in lines)))
-    with pq.ParquetWriter(out, _schema(token_layers)) as writer:
-        for begin in range(0, len(lines), ROWS_A_GROUP):
-            numbers = [number for number, _ in lines[begin : begin + ROWS_A_GROUP]]
-            rows = _rows(numbers, islice(features, len(numbers)), token_layers)
-            writer.write_table(pa.Table.from_pylist(rows, schema=_schema(token_layers)))
+    try:
+        with pq.ParquetWriter(out, _schema(token_layers)) as writer:
+            for begin in range(0, len(lines), ROWS_A_GROUP):
+                numbers = [number for number, _ in lines[begin : begin + ROWS_A_GROUP]]
+                rows = _rows(numbers, islice(features, len(numbers)), token_layers)
+                writer.write_table(pa.Table.from_pylist(rows, schema=_schema(token_layers)))
+    except OSError as error:
+        raise ConfigError(f"{out}: cannot be written ({error.strerror or error}); name another file") from error
     return len(lines)
 
 

@@ -125,6 +125,17 @@ def odd_sweeps(recipe: "Recipe") -> Iterator[str]:
                 yield f"recipe.finetune.{at}.sweep.{name}={list(tried)} names one twice; keep it once"
 
 
+def odd_unfreezing(recipe: "Recipe") -> Iterator[str]:
+    """Check that there is an epoch for the head alone and one for the layers."""
+    for at, task in enumerate(recipe.finetune):
+        if task.trained == "gradual" and 1 in (task.sweep.epochs or (task.epochs,)):
+            setting = "sweep.epochs" if task.sweep.epochs else "epochs"
+            yield (
+                f"recipe.finetune.{at}.trained=gradual with 1 epoch in {setting}: the head learns alone in the first, so "
+                "no layer would learn; give two or more, or take all or head"
+            )
+
+
 def odd_language(recipe: "Recipe") -> Iterator[str]:
     """Check that the step that tells languages knows the corpus's."""
     language = recipe.corpus.language

@@ -20,6 +20,7 @@ from pipeline.agreement import (
     odd_running,
     odd_schedule,
     odd_sweeps,
+    odd_unfreezing,
 )
 from pipeline.core.layers import read_tree, validated
 from pipeline.core.section import OneOf, Place, Section
@@ -240,7 +241,8 @@ class TuningConfig(Section):
     """What to start from: nothing for this recipe's own pretraining, `scratch` for random weights of recipe.model, the key
     of a model in the store, or a Hugging Face folder (`package:NAME/path` as well), which brings its tokenizer."""
     trained: Literal["all", "head", "gradual"] = "all"
-    """Which weights learn: all, those of the head alone, or one part more each epoch from the head down (ULMFiT)."""
+    """Which weights learn: all, those of the head alone, or one part more each epoch from the head down, several where
+    epochs are fewer than layers (ULMFiT)."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """The learning rate of each layer in relation to that of the layer above it (ULMFiT takes 1 / 2.6)."""
     epochs: Count = 3
@@ -306,6 +308,7 @@ class Recipe(Section):
             *odd_language(self),
             *odd_columns(self),
             *odd_sweeps(self),
+            *odd_unfreezing(self),
         ):
             raise ValueError(problem)
         return self

@@ -1,6 +1,8 @@
 """The whole pipeline on one screen. Building a plan runs nothing: it only says what depends on what."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from pipeline.config import (
     SCRATCH,
@@ -50,7 +52,7 @@ def plan(recipe: Recipe, describe: Describe, find: Find = no_store) -> list[Step
         inputs = start[task.init] if task.init in start else starts.at(f"recipe.finetune.{at}.init", task.init)
         stage, config = _tuning(recipe, task)
         tasks.append(Step(stage, config, inputs, task_files(at, task, describe), variant=_name(task)))
-    return list(_with_needed([*own.values(), *tasks]).values())
+    return _told_apart(_with_needed([*own.values(), *tasks]).values())
 
 
 def _data(recipe: Recipe, describe: Describe, starts: Starts) -> Steps:
@@ -80,6 +82,15 @@ def _with_needed(steps: Iterable[Step]) -> dict[str, Step]:
     for step in steps:
         found |= _with_needed(step.inputs.values()) | {step.key: step}
     return found
+
+
+def _told_apart(steps: Iterable[Step]) -> list[Step]:
+    """Name by their keys those that would be called the same: one task over two files, or with two learning rates."""
+    found = list(steps)
+    counts = Counter(step.name for step in found)
+    return [
+        replace(step, variant=f"{step.variant}-{step.key[:6]}") if counts[step.name] > 1 else step for step in found
+    ]
 
 
 def _name(task: FinetuneConfig) -> str:

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from pipeline.model.shape import Shape
     from pipeline.training.order import Order
 
-READ = ("task", "text_column", "second_column", "label_column", "dev_fraction", "seed")
+HELD_BACK = ("dev_fraction", "seed")
+"""Settings that say which training rows are held back where there is no development set."""
+READ = ("task", "text_column", "second_column", "label_column", *HELD_BACK)
 """Settings that say which rows there are."""
 CUT = ("sequence_length", "window_stride", "max_answer_tokens")
 """Settings that say what a model sees of them."""
@@ -96,11 +98,8 @@ def encode_rows(job: EncodeRows, out: Path) -> Facts:
     from pipeline.tasks import kinds
     from pipeline.text.encode import load
 
-    files = {split: path for split, path, _ in job.files}
-    task, splits = read_splits(job.config, files)
-    labels = find_labels(task, files, splits)
-    for _, path, sha256 in job.files:
-        require_unchanged(path, sha256)
+    task, splits = read_unchanged(job.config, job.files)
+    labels = find_labels(task, {split: path for split, path, _ in job.files}, splits)
     tokenizer = load(job.tokenizer)
     schema = encoded_schema(task.kind, tokenizer.get_vocab_size())
     for split, rows in splits.items():
@@ -119,6 +118,17 @@ def read_splits(cfg: FinetuneSlice, files: Mapping[str, Path]) -> tuple[Task, Sp
     splits = {split: list(task.read(path)) for split, path in files.items()}
     if "dev" not in splits:
         splits["train"], splits["dev"] = _held_back(splits["train"], cfg)
+    return task, splits
+
+
+def read_unchanged(cfg: FinetuneSlice, files: Files) -> tuple[Task, Splits]:
+    """Read the rows of each split from files that are still those of the plan.
+
+    Raises: DataError if one is malformed, or is another by now.
+    """
+    task, splits = read_splits(cfg, {split: path for split, path, _ in files})
+    for _, path, sha256 in files:
+        require_unchanged(path, sha256)
     return task, splits
 
 
@@ -226,7 +236,7 @@ def _reports(cfg: FinetuneSlice, files: Files, rows: Piece, order: "Order") -> d
     from pipeline.training.predictions import predictions_path
 
     assert order.tuning is not None
-    task, splits = read_splits(cfg, {split: path for split, path, _ in files})
+    task, splits = read_unchanged(cfg, files)
     reports: dict[str, Report] = {}
     for asked in sorted(order.tuning.predicted, key=lambda one: one.name):
         encoded, predicted = read_table(Path(asked.path)), read_table(predictions_path(order, asked))

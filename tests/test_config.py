@@ -117,6 +117,14 @@ def test_nothing_of_a_config_can_be_changed() -> None:
             r"^recipe\.finetune\.0\.sequence_length=600 exceeds recipe\.model\.max_positions=512",
         ),
         (
+            ["recipe.finetune=[{trained: gradual, epochs: 1}]"],
+            r"^recipe\.finetune\.0\.trained=gradual with 1 epoch in epochs: the head learns alone in the first, so no layer",
+        ),
+        (
+            ["recipe.finetune=[{trained: gradual, sweep: {epochs: [3, 1]}}]"],
+            r"^recipe\.finetune\.0\.trained=gradual with 1 epoch in sweep\.epochs: the head learns alone",
+        ),
+        (
             ["recipe.model.width=100"],
             r"^recipe\.model\.width=100 is not a multiple of recipe\.model\.heads=12; change one of them$",
         ),

@@ -102,6 +102,26 @@ def test_starts_stand_side_by_side(files: dict[str, Path]) -> None:
     assert len({steps[name].key for name in tasks}) == 4
 
 
+def test_tasks_and_folders_of_one_name_are_told_apart(files: dict[str, Path], tmp_path: Path) -> None:
+    other = shutil.copytree(files["bert"], tmp_path / "other" / "bert")
+    (other / "vocab.txt").write_text("other")
+    inits = str(files["bert"]), str(other)
+    tasks = [
+        {"task": "polarity", "path": str(files["lines"]), "init": init, "batch": batch}
+        for init in inits
+        for batch in (8, 9)
+    ]
+    recipe = Recipe.model_validate({"finetune": tasks})
+    steps = plan(recipe, Digests(Path("/no/such/store/digests.jsonl")).describe, find)
+    assert len({step.name for step in steps}) == len(steps) == 6
+    for step in steps:
+        expected = "adopt-bert" if step.label == "adopt" else "finetune-polarity-bert"
+        assert step.name == f"{expected}-{step.key[:6]}"
+    assert {begin.key for step in steps for begin in step.inputs.values()} == {
+        one.key for one in steps if one.label == "adopt"
+    }
+
+
 @pytest.mark.parametrize("reference", [MODEL, f"pretrain/{MODEL}"])
 def test_a_key_names_a_model_of_the_store_with_its_tokenizer(reference: str, files: dict[str, Path]) -> None:
     steps = planned(files, reference)

@@ -34,7 +34,7 @@ def require_unchanged(path: Path, sha256: str) -> None:
     Raises: DataError if it was changed meanwhile.
     """
     if sha256_of(path) != sha256:
-        raise DataError(f"{path}: was changed while it was read; leave it alone and run again")
+        raise DataError(f"{path}: was changed during the run; leave it alone and run again")
 
 
 def sha256_of(path: Path) -> str:

@@ -6,6 +6,7 @@ of fine-tuned models after what they do (`names.TUNED`); any other is a pair hea
 """
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ _SHARED = (".pooler.", ".transform.", ".norm.")
 """Parts of heads that any head takes over from another; what decides between classes is its own."""
 _NAMED = ("classify", "regress", "tag")
 """Heads whose outputs have names."""
+_ADDED = re.compile(rf"heads\.(?:{'|'.join(_NAMED)})\.classifier\.")
+"""Output layers whose outputs mean what their task says: never another task's, even with as many classes."""
 
 
 def save(folder: Path, shape: Shape, state: State, labels: Sequence[str] = ()) -> None:
@@ -62,7 +65,8 @@ def load(folder: Path) -> tuple[Shape, State]:
 def start_from(module: nn.Module, folder: Path) -> list[str]:
     """Copy the weights in `folder` into a `Learner` and return the names that it had no weights for.
 
-    What lies in a head before its last matrix is taken over by whatever head the module has.
+    What lies in a head before its last matrix is taken over by whatever head the module has. The last matrix of a head whose
+    outputs have names is not: it is the layer that fine-tuning adds (Devlin et al. 2019, section 3).
 
     Raises: DataError if a tensor has another size than the module's.
     """
@@ -70,7 +74,7 @@ def start_from(module: nn.Module, folder: Path) -> list[str]:
     shared = {part: tensor for name, tensor in loaded.items() if (part := _shared_part(name))}
     missing = []
     for name, parameter in module.named_parameters():
-        source = loaded.get(name, shared.get(_shared_part(name)))
+        source = None if _ADDED.match(name) else loaded.get(name, shared.get(_shared_part(name)))
         if source is None:
             missing.append(name)
         else:

@@ -8,7 +8,7 @@ from pipeline.tuning import Site, begin_of, encoded_rows, files_of, order_for, r
 ENTRY = "pipeline.training.rank:train"
 
 
-@stage(version=4)
+@stage(version=5)
 def finetune(cfg: FinetuneSlice, ctx: Context) -> Facts:
     """Fine-tune on a task: scores.json, predictions.parquet with the texts, mistakes.parquet, a picture, weights.
 

@@ -89,7 +89,7 @@ class TrainTrial:
         return f"{self.setting}, seed {self.seed}"
 
 
-@stage(version=1)
+@stage(version=2)
 def sweep(cfg: SweepSlice, ctx: Context) -> Facts:
     """Train all trials: the files of the best one, and trials.parquet with a row a trial.
 

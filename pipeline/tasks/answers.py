@@ -52,9 +52,10 @@ def _tags(found: set[str]) -> tuple[str, ...]:
 def _refuse_unanswered(task: Task, path: Path, split: str, rows: Sequence[Row]) -> None:
     for row in rows:
         if row.answer is None:
+            mend = "name their column in recipe.finetune.*.label_column, or give" if task.named else "give"
             raise DataError(
                 f"{path}: {_place(row)} has no answer; expected one in {task.answers_in} of every row of the "
-                f"{split} split; give labelled rows"
+                f"{split} split; {mend} labelled rows"
             )
 
 

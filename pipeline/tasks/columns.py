@@ -61,7 +61,7 @@ def _records(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]
     if is_json(path):
         return json_lines(path, needed)
     delimiter = "\t" if path.name.removesuffix(".gz").endswith(".tsv") else ","
-    return with_header(quoted(path, delimiter), path, needed)
+    return with_header(quoted(path, delimiter), path, needed, columns.label)
 
 
 def _texts(record: dict[str, Any], columns: Columns, path: Path, number: int) -> tuple[str, str]:

@@ -66,7 +66,7 @@ def read_labelled(
 
     Raises: DataError for a missing column, a row of another width, an unknown label, or a table without rows.
     """
-    for number, record in with_header(cells(path), path, texts):
+    for number, record in with_header(cells(path), path, texts, label_column):
         yield _labelled(path, number, record, texts, label_column, labels)
 
 
@@ -87,7 +87,7 @@ def read_scored(path: Path, *, texts: Texts, score_column: str = "score") -> Ite
 
     Raises: DataError for a missing column, a row of another width, a score that is no number, or a table without rows.
     """
-    for number, record in with_header(tabbed(path), path, texts):
+    for number, record in with_header(tabbed(path), path, texts, score_column):
         text = record.get(score_column)
         yield Scored(*pair(record, texts), None if text is None else as_number(text, path, number), number)
 

@@ -19,16 +19,27 @@ CELL_CHARACTERS = 1 << 24
 
 
 def tabbed(path: Path) -> Cells:
-    """Yield the cells of each line; quotation marks are ordinary characters."""
+    """Yield the cells of each line; quotation marks are ordinary characters, empty lines are passed over.
+
+    Raises: DataError if there are empty lines only.
+    """
+    count = 0
     for number, line in numbered(path):
-        yield number, line.split("\t")
+        if line:
+            yield number, line.split("\t")
+            count += 1
+    if not count:
+        raise DataError(f"{path}: holds empty lines only; expected one row a line")
 
 
 def joined(path: Path) -> Cells:
     """Yield the cells of each row as `tabbed` does; a row that a line end has broken in two is put together again."""
     width, begin = 0, 0
     held: list[str] = []
-    for number, cells in tabbed(path):
+    for number, line in numbered(path):
+        if not line and not held:
+            continue
+        cells = line.split("\t")
         begin = begin if held else number
         whole = [*held[:-1], f"{held[-1]} {cells[0]}", *cells[1:]] if held else cells
         width = width or len(whole)
@@ -61,14 +72,16 @@ def quoted(path: Path, delimiter: str = ",") -> Cells:
         begin = reader.line_num + 1
 
 
-def with_header(cells: Cells, path: Path, needed: Sequence[str]) -> Iterator[tuple[int, Record]]:
-    """Name the cells of each row by the table's first row.
+def with_header(
+    cells: Cells, path: Path, needed: Sequence[str], optional: str = "label"
+) -> Iterator[tuple[int, Record]]:
+    """Name the cells of each row by the table's first row; a test set may lack the optional column.
 
-    Raises: DataError if a needed column is missing, a row is of another width, or there are no rows.
+    Raises: DataError if a needed column is missing, one is there twice, a row is of another width, or there are no rows.
     """
     _, header = next(cells, (0, [""]))
     require_columns(path, needed, header)
-    twice = [name for name in needed if header.count(name) > 1]
+    twice = [name for name in (*needed, optional) if header.count(name) > 1]
     if twice:
         raise DataError(f"{path}: has two columns {twice[0]}; expected one, rename the other")
     return under(header, cells, path)

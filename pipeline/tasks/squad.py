@@ -54,7 +54,7 @@ def _load(path: Path) -> Any:
 
 
 def _question(item: Any, context: str, path: Path, where: str) -> Question:
-    named = _text(item, "id", path, where)
+    named = _id(item, path, where)
     question = _text(item, "question", path, where)
     if "answers" not in item:
         return Question(named, question, context, None)
@@ -89,6 +89,12 @@ def _text(record: Any, name: str, path: Path, where: str) -> str:
     if not isinstance(value, str):
         raise DataError(f"{path}: {where} has {str(value)[:40]!r} in the field {name}; expected text")
     return value
+
+
+def _id(item: Any, path: Path, where: str) -> str:
+    """Take the name of a question; some sets number theirs."""
+    value = _field(item, "id", path, where)
+    return str(value) if type(value) is int else _text(item, "id", path, where)
 
 
 def _field(record: Any, name: str, path: Path, where: str) -> Any:

@@ -44,10 +44,13 @@ def parts_of(tuning: Tuning, layers: int, units: int) -> Parts | None:
 
 
 def _begin(tuning: Tuning, depth: int, count: int, units: int) -> int:
-    """Say how many updates come before a part learns: one part more an epoch, or several where epochs are fewer."""
+    """Say how many updates come before a part learns.
+
+    The head is alone in the first epoch; then one part more learns in each, or several where epochs are fewer.
+    """
     if depth == 0 or tuning.trained == "all":
         return 0
     if tuning.trained == "head":
         return NEVER
-    epoch = depth if tuning.epochs >= count else depth * tuning.epochs // count
+    epoch = depth if tuning.epochs >= count else 1 + (depth - 1) * (tuning.epochs - 1) // (count - 1)
     return epoch * units // tuning.batch

@@ -95,7 +95,7 @@ def test_a_memory_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None
 def test_a_file_that_changed_while_it_was_read_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "a.txt", "x")
     require_unchanged(path, sha256_of(path))
-    with pytest.raises(DataError, match=r"a\.txt: was changed while it was read"):
+    with pytest.raises(DataError, match=r"a\.txt: was changed during the run"):
         require_unchanged(path, "0" * 64)
 
 

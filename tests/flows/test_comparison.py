@@ -101,6 +101,23 @@ def test_the_same_task_over_other_rows_is_another_row_that_names_its_folder() ->
     assert [row[5] for row in rows] == ["-", "-"]
 
 
+def test_another_question_about_the_same_rows_is_another_row_that_names_its_column() -> None:
+    rows = cells(
+        outcome("finetune-table", OWN, 0.9, config={"label_column": "spam"}),
+        outcome("finetune-table-scratch", "scratch", 0.4, config={"label_column": "topic"}),
+    )
+    assert [(row[0], row[5]) for row in rows] == [("table (a: spam)", "-"), ("table (a: topic)", "-")]
+
+
+def test_other_rows_held_back_are_another_row_where_there_is_no_development_set() -> None:
+    fractions = [{"dev_fraction": fraction} for fraction in (0.1, 0.2)]
+    begun = (outcome("finetune-rte", OWN, config=fractions[0]), outcome("finetune-rte", "scratch", config=fractions[1]))
+    assert [row[5] for row in cells(*begun)] == ["-", "-"]
+    for one in begun:
+        one.artifact.manifest["sources"]["dev"] = [{"name": "dev.tsv", "bytes": 1, "sha256": "d"}]
+    assert [row[5] for row in cells(*begun)] == ["+0.000"]
+
+
 @pytest.mark.parametrize(
     ("methods", "told"),
     [((RATED, {}), "2 Wh estimated"), (({}, {}), "2 Wh"), (({"energy_method": "NVML; estimated: 8 W"}, {}), None)],

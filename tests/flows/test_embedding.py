@@ -59,3 +59,12 @@ def test_a_missing_file_and_what_is_no_model_are_refused(adopted: Artifact, tmp_
     corpus = Artifact(tmp_path / "corpus" / "bbbbbbbbbbbb", {})
     with pytest.raises(ConfigError, match=r"corpus/bbbbbbbbbbbb: is not a model"):
         embed_file(Store(tmp_path), corpus, tmp_path / "texts.txt", tmp_path / "out.parquet")
+
+
+def test_more_layers_than_there_are_and_a_place_that_is_none_are_refused(adopted: Artifact, tmp_path: Path) -> None:
+    texts = tmp_path / "texts.txt"
+    texts.write_text("a hen\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"--token-layers 4: the model has 3 layers; name as many or fewer"):
+        embed_file(Store(tmp_path), adopted, texts, tmp_path / "out.parquet", token_layers=4)
+    with pytest.raises(ConfigError, match=r"none/out\.parquet: cannot be written \(.*\); name another file"):
+        embed_file(Store(tmp_path), adopted, texts, tmp_path / "none" / "out.parquet")

@@ -13,6 +13,7 @@ from pipeline.model import huggingface
 from pipeline.model.heads import Learner
 from pipeline.model.shape import SIZES, Shape
 from pipeline.objectives.labelled import objective_of
+from pipeline.tasks.task import Kind
 from tests.model.conftest import ODD, TINY, learner_of, learner_with, padded_rows, state_of
 
 BOTH = ("mlm", "nsp")
@@ -88,6 +89,28 @@ def test_fine_tuning_starts_from_the_pretrained_encoder_and_pooler(tmp_path: Pat
     assert missing == ["heads.classify.classifier.weight", "heads.classify.classifier.bias"]
     assert torch.equal(classifier.heads["classify"].pooler.weight, pretrained.heads["nsp"].pooler.weight)
     assert torch.equal(classifier.encoder.layers[1].outer.weight, pretrained.encoder.layers[1].outer.weight)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("kind", ["classify", "regress", "tag"])
+def test_the_output_layer_of_another_task_is_never_taken_over(kind: Kind, classes: int, tmp_path: Path) -> None:
+    tuned = learner_with(TINY, {kind: objective_of(kind, 1 if kind == "regress" else classes, choices=1)})
+    huggingface.save(tmp_path, TINY, state_of(tuned))
+    other = learner_with(TINY, {kind: objective_of(kind, 1 if kind == "regress" else 2, choices=1)})
+    drawn = other.heads[kind].classifier.weight.clone()
+    assert huggingface.start_from(other, tmp_path) == [
+        f"heads.{kind}.classifier.weight",
+        f"heads.{kind}.classifier.bias",
+    ]
+    assert torch.equal(other.heads[kind].classifier.weight, drawn)
+    assert torch.equal(other.encoder.layers[1].outer.weight, tuned.encoder.layers[1].outer.weight)
+
+
+@pytest.mark.parametrize("kind", ["span", "choose"])
+def test_outputs_that_mean_the_same_in_every_task_are_taken_over(kind: Kind, tmp_path: Path) -> None:
+    tuned, other = (learner_with(TINY, {kind: objective_of(kind, 0, choices=4)}) for _ in range(2))
+    huggingface.save(tmp_path, TINY, state_of(tuned))
+    assert huggingface.start_from(other, tmp_path) == []
 
 
 def test_weights_of_another_size_are_refused(tmp_path: Path) -> None:

@@ -214,3 +214,14 @@ def test_a_folder_whose_tokenizer_has_more_pieces_than_its_weights_is_refused(wo
     (bert / "vocab.txt").write_text("\n".join([*PIECES, "more"]) + "\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"bert: its tokenizer has 84 pieces and its weights 83; mend the folder"):
         made(workshop, bert, "conll", Oracle())
+
+
+def test_answers_that_change_while_ranks_train_are_refused(workshop: Workshop, bert: Path) -> None:
+    class Meddled(Oracle):
+        def gang(self, entry: str, order: Path, watch: Callable[[], None]) -> None:
+            super().gang(entry, order, watch)
+            path = workshop.folder / "squad" / "dev-v1.1.json"
+            path.write_text(path.read_text().replace("Where?", "Where is it?"))
+
+    with pytest.raises(DataError, match=r"dev-v1\.1\.json"):
+        made(workshop, bert, "squad", Meddled())

@@ -77,6 +77,12 @@ def test_rows_that_are_held_back_are_rows_of_the_training_file() -> None:
             r"labelled rows$",
         ),
         (
+            "table",
+            {"train": texts(None)},
+            r"^train\.csv: line 2 has no answer; expected one in the column label of every row of the train split; name "
+            r"their column in recipe\.finetune\.\*\.label_column, or give labelled rows$",
+        ),
+        (
             "cola",
             {"train": texts("1"), "dev": texts("0", None)},
             r"^dev\.csv: line 3 has no answer; expected one in the sec",

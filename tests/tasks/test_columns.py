@@ -100,6 +100,7 @@ def test_a_task_that_knows_its_columns_keeps_them() -> None:
         ("text,label\n", r"has a header and no rows"),
         ("words,label\na,b\n", r"has no column text; its columns are words, label$"),
         ("text,text,label\na,b,c\n", r"has two columns text; expected one, rename the other$"),
+        ("text,label,label\na,b,c\n", r"has two columns label; expected one, rename the other$"),
         ("text,label\na,b,c\n", r"line 2 has 3 columns and the header 2; mend the row$"),
         ('text,label\na,"b\n', r"line 2 is not a row of a table \(unexpected end of data\); mend its quotation marks$"),
         ("text,label\na,\n", r"line 2 has nothing in the column label; expected a label$"),

@@ -128,6 +128,19 @@ def test_quotes_are_ordinary_characters_and_columns_may_stand_in_any_order(tmp_p
     assert list(RTE.read(file)) == [Labelled('she said "yes"', 'he said "no', "entailment")]
 
 
+@pytest.mark.parametrize(
+    ("task", "lines"),
+    [
+        ("rte", ["", HEADER, "0\ta\tb\tentailment", "", ""]),
+        ("cola", ["gj04\t1\t\tA dog runs.", ""]),
+        ("qqp", ["id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate", "0\t1\t2\tWho?", "", "\tWhat?\t1", ""]),
+        ("codah", ["i\tA hen\ta\tb\tc\td\t2", ""]),
+    ],
+)
+def test_empty_lines_are_passed_over(tmp_path: Path, task: str, lines: list[str]) -> None:
+    assert len(list(TASKS[task].read(written(tmp_path, *lines)))) == 1
+
+
 @pytest.mark.parametrize("name", ["train.tsv", "train.tsv.gz"])
 def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path, name: str) -> None:
     data = b"\xef\xbb\xbfsentence\tlabel\r\na warm film\t1\r\n"
@@ -145,7 +158,14 @@ def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path, name
         ),
         ("rte", [HEADER, "0\ta\tb\tentailment", "1\ta\tb"], r"line 3 has 3 columns and the header 4; mend the row$"),
         ("rte", [HEADER, "0\ta\tb\tc\tentailment"], r"line 2 has 5 columns and the header 4"),
-        ("rte", [HEADER, "0\ta\tb\tentailment", ""], r"line 3 has 1 columns and the header 4"),
+        ("rte", [HEADER, "0\ta\tb\tentailment", "\t"], r"line 3 has 2 columns and the header 4"),
+        ("rte", ["", ""], r"holds empty lines only; expected one row a line$"),
+        ("cola", ["", ""], r"holds empty lines only; expected one row a line$"),
+        (
+            "rte",
+            [HEADER + "\tlabel", "0\ta\tb\tentailment\tx"],
+            r"has two columns label; expected one, rename the other$",
+        ),
         (
             "rte",
             [HEADER, "0\ta\tb\tmaybe"],

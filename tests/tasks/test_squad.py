@@ -71,6 +71,10 @@ def test_the_official_names_of_files_are_found(tmp_path: Path) -> None:
         SQUAD.files(tmp_path)
 
 
+def test_a_question_may_be_numbered(tmp_path: Path) -> None:
+    assert [row.id for row in read(written(tmp_path, paragraph(id=7)))] == ["7"]
+
+
 WHERE = r"data\.0\.paragraphs\.0"
 
 
@@ -86,6 +90,7 @@ WHERE = r"data\.0\.paragraphs\.0"
         ({"data": [{"paragraphs": [{"qas": []}]}]}, rf"{WHERE} has no field context"),
         ({"data": [{"paragraphs": [{"context": 5}]}]}, rf"{WHERE} has '5' in the field context; expected text$"),
         ({"data": [{"paragraphs": [{"context": "x", "qas": [3]}]}]}, rf"{WHERE}\.qas\.0 is no JSON object"),
+        (paragraph(id=True), rf"{WHERE}\.qas\.0 has 'True' in the field id; expected text$"),
         (paragraph(question=None), rf"{WHERE}\.qas\.0 has 'None' in the field question; expected text$"),
         (
             paragraph(answers=[{"text": "France", "answer_start": 4}]),
