@@ -228,6 +228,8 @@ class PretrainConfig(Section):
     Its shape and its tokenizer take the place of recipe.model and recipe.tokenizer."""
     evaluate_every: Count = 1000
     """Steps between evaluations on the held-out documents."""
+    evaluate_rows: Count = 10_000
+    """Held-out sequences that an evaluation reads at most, at equal distances: it costs the same however large the corpus."""
 
 
 class TuningConfig(Section):

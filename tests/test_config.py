@@ -125,6 +125,10 @@ def test_nothing_of_a_config_can_be_changed() -> None:
             r"^recipe\.finetune\.0\.trained=gradual with 1 epoch in sweep\.epochs: the head learns alone",
         ),
         (
+            ["recipe.phases=[{steps: 2000}]"],
+            r"^recipe\.pretrain\.warmup_steps=10000: the 2000 steps of recipe\.phases end before the learning rate has risen",
+        ),
+        (
             ["recipe.model.width=100"],
             r"^recipe\.model\.width=100 is not a multiple of recipe\.model\.heads=12; change one of them$",
         ),

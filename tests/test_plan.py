@@ -201,6 +201,7 @@ TOUCHED: dict[str, tuple[Any, set[str]]] = {
     "pretrain.clip": (0.5, MODEL),
     "pretrain.precision": ("bf16", MODEL),
     "pretrain.evaluate_every": (5, MODEL),
+    "pretrain.evaluate_rows": (5, MODEL),
     "finetune.0.epochs": (5, {"finetune-polarity"}),
     "finetune.0.batch": (5, {"finetune-polarity"}),
     "finetune.0.learning_rate": (0.5, {"finetune-polarity"}),

@@ -121,7 +121,8 @@ def _pretrain(recipe: Recipe, inputs: Inputs, machine: Machine, keep: int) -> Wo
         read = inputs[f"examples-{phase['sequence_length']}"]
         length = read.tokens / read.examples if read.examples else FILLED * phase["sequence_length"]
         seen = length * _sequences(phase)
-        evaluated = read.held_out_tokens * ceil(phase["steps"] / config["evaluate_every"])
+        evaluated = min(read.held_out_tokens, config["evaluate_rows"] * length)
+        evaluated *= ceil(phase["steps"] / config["evaluate_every"])
         each = flops_per_token(shape, attended=length, predicted_share=share)
         flops += each * (seen + FORWARD_SHARE * evaluated)
         tokens += seen

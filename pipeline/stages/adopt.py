@@ -12,7 +12,7 @@ from pipeline.core.files import require_unchanged
 from pipeline.core.stage import Context, stage
 
 
-@stage(version=1)
+@stage(version=2)
 def adopt(cfg: AdoptSlice, ctx: Context) -> Facts:
     """Copy a Hugging Face folder of a BERT: config.json, model.safetensors, and its tokenizer as ours are kept.
 

@@ -82,7 +82,7 @@ class Compare:
         return {name: value for name, value in vars(self).items() if name != "signed"}
 
 
-@stage(version=3)
+@stage(version=4)
 def corpus(cfg: CorpusConfig, ctx: Context) -> Facts:
     """Make the DOCUMENTS of a recipe: one Arrow file a shard.
 

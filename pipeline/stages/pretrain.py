@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ENTRY = "pipeline.training.rank:train"
 
 
-@stage(version=2)
+@stage(version=3)
 def pretrain(cfg: PretrainSlice, ctx: Context) -> Facts:
     """Pretrain an encoder: Hugging Face weights and config, curve.parquet (one row a step), curve.png.
 
@@ -81,6 +81,7 @@ def _order(cfg: PretrainSlice, ctx: Context) -> "Order":
         schedule=Schedule(name=cfg.schedule, warmup_steps=cfg.warmup_steps, decay_steps=cfg.decay_steps),
         precision=cfg.precision,
         evaluate_every=cfg.evaluate_every,
+        evaluate_rows=cfg.evaluate_rows,
         run=Running(**ctx.run.training()),
     )
 

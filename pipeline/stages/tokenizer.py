@@ -79,7 +79,7 @@ class Finish:
         return {"digests": self.digests, "tokenizer": self.tokenizer.what(), "vocab_size": self.vocab_size}
 
 
-@stage(version=2)
+@stage(version=3)
 def tokenizer(cfg: TokenizerConfig, ctx: Context) -> Facts:
     """Make a tokenizer folder that `transformers.AutoTokenizer` loads unchanged.
 

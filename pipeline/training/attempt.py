@@ -90,6 +90,7 @@ def _without_root(value: Any) -> Any:
 
 def _look(order: Order, ranks: Ranks) -> tuple[Start, State | None]:
     work, path = Path(order.work), journal_path(order)
+    journal.require_whole(path)
     found = checkpoint.newest(work, order=identity(order), until=journal.last_step(path))
     step, known = (0, ()) if found.checkpoint is None else (found.checkpoint.step, found.checkpoint.skips)
     journal.cut(path, until=step)

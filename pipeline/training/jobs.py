@@ -103,11 +103,11 @@ def _fine_tuning(order: Order, tuning: Tuning) -> Stretch:
 
 
 def _pretraining(order: Order, at: int, phase: Phase) -> Stretch:
-    def open_rows(paths: Sequence[str]) -> Rows:
-        return Rows(paths, nothing=Next.NONE, longest=phase.sequence_length)
+    def open_rows(paths: Sequence[str], most: int | None = None) -> Rows:
+        return Rows(paths, nothing=Next.NONE, longest=phase.sequence_length, most=most)
 
     rows = open_rows(phase.examples)
-    held_out = open_rows(phase.held_out) if phase.held_out else None
+    held_out = open_rows(phase.held_out, order.evaluate_rows) if phase.held_out else None
     return Stretch(
         rows,
         _masks(order, rows, "masks", at),

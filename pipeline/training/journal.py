@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.core.errors import DataError
 from pipeline.core.files import sync_folder
 
 Line = dict[str, Any]
@@ -47,13 +48,34 @@ class Journal:
 
 def read_lines(path: Path) -> list[Line]:
     """Read all whole lines; a torn last one is left out."""
-    if not path.exists():
-        return []
-    lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
+    return _whole(_texts(path))
+
+
+def require_whole(path: Path) -> None:
+    """Refuse a journal with a damaged line before its last: what follows is still there, and no step of it is lost.
+
+    Raises: DataError.
+    """
+    texts = _texts(path)
+    whole = len(_whole(texts))
+    if whole < len(texts) - 1:
+        raise DataError(
+            f"{path}: line {whole + 1} is damaged, so the curve is not whole; the checkpoints beside it are kept. Mend the "
+            f"line, or remove {path.parent} to train from the beginning"
+        )
+
+
+def _texts(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+
+
+def _whole(texts: list[str]) -> list[Line]:
+    """Give what lines hold, up to the first that is no object."""
+    lines: list[Line] = []
+    for text in texts:
         try:
-            lines.append(json.loads(text))
-        except ValueError:
+            lines.append(dict(json.loads(text)))
+        except (ValueError, TypeError):
             break
     return lines
 

@@ -2,10 +2,10 @@
 
     m <- beta1 m + (1 - beta1) g,  v <- beta2 v + (1 - beta2) g^2
     u  = (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps) + l w
-    w <- w - a |w| / |u| u        (a u where |w| or |u| is zero, and in biases and norms, which have no weight decay)
+    w <- w - a |w| / |u| u        (a u where |w| or |u| is zero, and in biases and norms)
 
 Source: You et al. 2020, Large batch optimization for deep learning: training BERT in 76 minutes, algorithm 2; their
-published optimizer leaves out of the scaling what it leaves out of weight decay. DeepSpeed's own, FusedLamb, is CUDA
+published optimizer leaves the same parameters out of the scaling and of weight decay. DeepSpeed's own, FusedLamb, is CUDA
 only and takes what it is given for one parameter, so that under ZeRO it scales whole groups.
 """
 
@@ -28,7 +28,7 @@ class Lamb(PerParameter):
         update_P = self.layout.sums([(flat, update.square()) for flat, update in updates]).sqrt()
         trust_P = torch.where((weight_P > 0) & (update_P > 0), weight_P / update_P, 1.0)
         for (group, flat, _), (_, update) in zip(steps, updates, strict=True):
-            scale_P = trust_P if group["weight_decay"] else torch.ones_like(trust_P)
+            scale_P = trust_P if group["scaled"] else torch.ones_like(trust_P)
             self.subtract([(flat, update)], group["lr"] * scale_P)
 
     def _direction(self, group: Group, flat: Flat, gradient: Tensor) -> Tensor:

@@ -40,12 +40,12 @@ def _by_part(group: dict[str, Any], module: nn.Module, parts: Parts) -> Iterator
 
 def _two_groups(module: nn.Module, optimizer: Optimizer) -> Groups:
     """Part what decays from biases and norms, which are all the parameters of one dimension, and do not."""
-    everything = list(module.parameters())
+    matrices, vectors = ([one for one in module.parameters() if (one.ndim > 1) is many] for many in (True, False))
     adam = {"moments": ADAM, "factor": 1.0, "lr": optimizer.learning_rate, "eps": optimizer.eps}
     adam |= {"betas": (optimizer.beta1, optimizer.beta2)}
     return [
-        {"params": [one for one in everything if one.ndim > 1], "weight_decay": optimizer.weight_decay, **adam},
-        {"params": [one for one in everything if one.ndim < 2], "weight_decay": 0.0, **adam},
+        {"params": matrices, "weight_decay": optimizer.weight_decay, "scaled": True, **adam},
+        {"params": vectors, "weight_decay": 0.0, "scaled": False, **adam},
     ]
 
 

@@ -129,6 +129,7 @@ class Order:
     init: str | None = None  # Hugging Face folder to start from; None: random weights
     precision: Precision = "float32"
     evaluate_every: int | None = None  # steps; None: only at the end of a phase
+    evaluate_rows: int | None = None  # held-out rows an evaluation reads; None: all
     log_every: int = 1  # steps between flushes of the curve journal
     run: Running = field(default_factory=Running)
 

@@ -63,6 +63,11 @@ def test_a_folder_is_searched_in_a_fixed_order_without_hidden_files(tmp_path: Pa
     ]
 
 
+def test_names_may_be_written_in_capitals(tmp_path: Path) -> None:
+    put(tmp_path, "a.txt", "EMMA10.TXT", "c.Txt", "d.dat")
+    assert [file.name for file in find(tmp_path, TEXTS, "text")] == ["EMMA10.TXT", "a.txt", "c.Txt"]
+
+
 def test_a_glob_finds_files_but_neither_hidden_ones_nor_folders(tmp_path: Path) -> None:
     put(tmp_path, "part-2.txt", "part-1.txt", ".part-3.txt", "part-folder/x.txt")
     assert find(tmp_path / "*part-*", TEXTS, "text") == [tmp_path / "part-1.txt", tmp_path / "part-2.txt"]

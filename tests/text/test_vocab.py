@@ -83,11 +83,19 @@ def test_a_vocabulary_smaller_than_the_alphabet_is_refused() -> None:
 
 
 def test_the_alphabet_keeps_the_commonest_characters_and_ties_go_to_the_lower_code_point() -> None:
-    counts = {chr(0x4E00 + at): 1 for at in range(1100)} | {"common": 9}
+    counts = {chr(0x4E00 + at): 1 for at in range(1100)} | {"common": 1_000_000}
     pieces = learn_pieces("wordpiece", words_of(counts), vocab_size=5 + 1000 + 4).pieces
     assert chr(0x4E00) in pieces
     assert chr(0x4E00 + 1099) not in pieces
     assert {"c", "##o", "##m", "##n"} <= set(pieces)
+
+
+@pytest.mark.parametrize("algorithm", ["wordpiece", "unigram"])
+def test_a_script_of_many_characters_is_kept_but_for_its_rarest(algorithm: str) -> None:
+    counts = {chr(0x4E00 + at): 10 for at in range(3000)} | {chr(0x6E00 + at): 1 for at in range(10)}
+    pieces = learn_pieces(algorithm, words_of(counts), vocab_size=5 + 3000).pieces
+    assert {chr(0x4E00 + at) for at in range(2990)} < set(pieces)
+    assert chr(0x6E09) not in pieces
 
 
 def test_words_too_long_to_be_encoded_are_not_learned_from() -> None:

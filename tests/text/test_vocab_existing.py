@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+import transformers
 from tokenizers import Tokenizer, models
 
 from pipeline.core.errors import ConfigError, DataError
@@ -111,3 +112,44 @@ def test_a_place_without_tokenizer_is_named(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "absent", written(tmp_path / "model.bin", ["x"])):
         with pytest.raises(ConfigError, match=r"no tokenizer there; name a tokenizer\.json, a vocab\.txt, or a folder"):
             tokenizer_files(path)
+
+
+SPELLED = "Für schön 日本 hares"
+FOLDED = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "für",
+    "fur",
+    "Für",
+    "schön",
+    "schon",
+    "日本",
+    "日",
+    "本",
+    "hare",
+    "##s",
+]
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+@pytest.mark.parametrize("accents", [None, True, False])
+@pytest.mark.parametrize("ideographs", [True, False])
+def test_a_folder_of_another_way_to_fold_gives_the_ids_of_transformers_read_and_saved(
+    lowercase: bool, accents: bool | None, ideographs: bool, tmp_path: Path
+) -> None:
+    told = {"do_lower_case": lowercase, "strip_accents": accents, "tokenize_chinese_chars": ideographs}
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    written(theirs / "vocab.txt", FOLDED)
+    (theirs / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer", **told}))
+    expected = transformers.AutoTokenizer.from_pretrained(theirs)(SPELLED)["input_ids"]
+    ours = read(tokenizer_files(theirs), lowercase=True)
+    assert ours.encode(SPELLED).ids == expected
+    save(ours, tmp_path)
+    assert transformers.AutoTokenizer.from_pretrained(tmp_path)(SPELLED)["input_ids"] == expected
+    again = read([tmp_path / "tokenizer.json"], lowercase=not lowercase)
+    save(again, tmp_path)
+    assert transformers.AutoTokenizer.from_pretrained(tmp_path)(SPELLED)["input_ids"] == expected

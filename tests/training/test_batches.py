@@ -94,6 +94,16 @@ def test_evaluation_sees_every_row_once_whatever_the_ranks(examples: dict[str, s
         assert sorted(np.concatenate(seen)) == list(range(len(rows)))
 
 
+def test_rows_at_equal_distances_stand_for_all(examples: dict[str, str]) -> None:
+    whole = _rows(examples["one"])
+    some = Rows([examples["one"]], nothing=Next.NONE, longest=LONGEST, most=10)
+    at = np.arange(10) * len(whole) // 10
+    assert len(some) == 10
+    np.testing.assert_equal(some.second_at_N, whole.second_at_N[at])
+    np.testing.assert_equal(some.ids.lengths_N, whole.ids.lengths_N[at])
+    assert len(Rows([examples["one"]], nothing=Next.NONE, longest=LONGEST, most=len(whole) + 1)) == len(whole)
+
+
 def test_a_rank_without_rows_steps_along_and_predicts_nothing(examples: dict[str, str], order: Order) -> None:
     stretch = job_of(order).stretches[0]
     parts = [

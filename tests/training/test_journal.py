@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.core.errors import DataError
 from pipeline.training import journal
 from pipeline.training.journal import Journal
 
@@ -79,3 +80,24 @@ def test_the_curve_has_a_row_a_step_and_no_clock(tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "curve.parquet").to_pydict() == {
         "step": [1, 2], "loss": [1.0, 0.5], "held_out_loss": [None, 2.0],
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", [b"\xff", b"#", b"7"])
+def test_a_damaged_line_is_named_and_costs_no_checkpoint(damage: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "curve.jsonl"
+    _write(path, 1, 2, 3)
+    journal.require_whole(path)
+    lines = path.read_bytes().split(b"\n")
+    path.write_bytes(b"\n".join([lines[0], damage, *lines[2:]]))
+    with pytest.raises(
+        DataError, match=r"curve\.jsonl: line 2 is damaged.*the checkpoints beside it are kept\. Mend the line"
+    ):
+        journal.require_whole(path)
+
+
+def test_a_torn_last_line_is_no_damage(tmp_path: Path) -> None:
+    journal.require_whole(tmp_path / "curve.jsonl")
+    _write(tmp_path / "curve.jsonl", 1, 2)
+    with (tmp_path / "curve.jsonl").open("a") as file:
+        file.write('{"step": 3')
+    journal.require_whole(tmp_path / "curve.jsonl")

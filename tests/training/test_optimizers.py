@@ -29,6 +29,7 @@ ADAM_GROUP: dict[str, Any] = {
     "weight_decay": 0.1,
     "moments": ADAM,
     "factor": 1.0,
+    "scaled": True,
 }
 
 
@@ -97,7 +98,7 @@ def _published_stableadamw(weights: NDArray[np.float64], gradients: list[NDArray
 
 
 def test_lamb_goes_adams_way_as_far_as_the_weights_are_long() -> None:
-    group = {**ADAM_GROUP, "weight_decay": 1e-12}
+    group = {**ADAM_GROUP, "weight_decay": 0.0}
     ours, theirs = _fresh((5, 4), (6, 2)), _fresh((5, 4), (6, 2))
     before, gradients = [one.detach().clone() for one in ours], _gradients(ours, 1)
     _take_steps(_prepared(Lamb, {"one": ours[0], "two": ours[1]}, **group), ours, gradients)
@@ -108,10 +109,11 @@ def test_lamb_goes_adams_way_as_far_as_the_weights_are_long() -> None:
         torch.testing.assert_close(way / way.norm(), adams / adams.norm())
 
 
-def test_lamb_does_not_scale_what_does_not_decay_nor_divides_by_nothing() -> None:
+def test_lamb_does_not_scale_biases_nor_divides_by_nothing() -> None:
     ours, theirs = _fresh((6,)), _fresh((6,))
     gradients = _gradients(ours, 4)
-    _take_steps(_prepared(Lamb, {"bias": ours[0]}, **{**ADAM_GROUP, "weight_decay": 0.0}), ours, gradients)
+    unscaled = {**ADAM_GROUP, "weight_decay": 0.0, "scaled": False}
+    _take_steps(_prepared(Lamb, {"bias": ours[0]}, **unscaled), ours, gradients)
     _take_steps(torch.optim.Adam(theirs, lr=0.02, betas=(0.9, 0.99), eps=1e-8), theirs, gradients)
     torch.testing.assert_close(ours[0], theirs[0])
     zero = [nn.Parameter(torch.zeros(3, 2))]

@@ -1,5 +1,6 @@
 """Books: one plain-text file each, in whatever encoding and layout the last fifty years left it."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pipeline.text.sources.errors import CutError
 PIECE_CHARACTERS = 1 << 23
 """A longer book comes in several documents, so that memory does not grow with it; War and Peace has 3 million."""
 BLANK_LINES = ("\n\n", "\r\n\r\n", "\r\r")
+ENDINGS = re.compile(r"(\.txt)?(\.bz2)?(\.gz)?$", re.IGNORECASE)
 LINE_ENDS = (".\n", ".\r\n", "\n", "\r")
 TYPISTS = layout.Foreign(gutenberg.is_note, gutenberg.NOTE_WORDS, gutenberg.CREDITED_PARAGRAPHS)
 
@@ -103,7 +105,7 @@ def _plain_lines(text: str) -> str:
 
 def _documents(path: Path, reading: Reading, pieces: Iterable[tuple[str, bool]]) -> Iterator[Document | Skipped]:
     """Make a document of each book, or of each piece of a long one, as long as each is made in time."""
-    name = path.name.removesuffix(".gz").removesuffix(".bz2").removesuffix(".txt")
+    name = ENDINGS.sub("", path.name)
     from pipeline.text.sources import ordinary
 
     ordinary.prepare()

@@ -112,7 +112,7 @@ def _header(path: Path, line: str, text_column: str) -> tuple[str, list[str]]:
 
     Raises: DataError if no delimiter gives the text column.
     """
-    usual = "\t" if ".tsv" in path.suffixes else ","
+    usual = "\t" if ".tsv" in path.name.lower() else ","
     for delimiter in sorted(DELIMITERS, key=lambda known: known != usual):
         names = next(csv.reader([line], delimiter=delimiter), [])
         if text_column in names:

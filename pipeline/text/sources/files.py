@@ -31,7 +31,8 @@ CUT = ".cut"
 def find(path: Path, names: str, what: str) -> list[Path]:
     """List the files that a path means, in a fixed order.
 
-    A file or a glob is taken at its word; a folder is searched, subfolders too, for `names` (a regular expression).
+    A file or a glob is taken at its word; a folder is searched, subfolders too, for `names` (a regular expression,
+    of either case: EMMA10.TXT is a text).
     Hidden files and folders are ignored.
 
     Raises: ConfigError if there is no such file, or if the name of one is not UTF-8.
@@ -40,7 +41,9 @@ def find(path: Path, names: str, what: str) -> list[Path]:
         return [path]
     if path.is_dir():
         found = [
-            file for file in path.rglob("*") if re.search(names, file.name) and not _hidden(file.relative_to(path))
+            file
+            for file in path.rglob("*")
+            if re.search(names, file.name, re.IGNORECASE) and not _hidden(file.relative_to(path))
         ]
         missing = f"{path}: no {what} in this folder; put one there or name another folder"
     else:

@@ -107,7 +107,7 @@ def read(path: Path, span: Span, reading: Reading) -> Iterator[Document | Skippe
 
 def _format(path: Path) -> Source:
     for pattern, source in FORMATS.items():
-        if re.search(pattern, path.name):
+        if re.search(pattern, path.name, re.IGNORECASE):
             return source
     raise DataError(f"{path}: not a .parquet, .arrow, .jsonl, .csv or .tsv file; name a data set that has such files")
 

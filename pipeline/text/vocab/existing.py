@@ -31,12 +31,12 @@ def tokenizer_files(path: Path) -> list[Path]:
 def read(files: Sequence[Path], *, lowercase: bool) -> "Tokenizer":
     """Read the files that `tokenizer_files` found; every piece keeps its id.
 
-    A vocab.txt gets BERT's normaliser and splitter; `lowercase` is for one without a tokenizer_config.json beside it.
+    A vocab.txt gets BERT's normaliser and splitter, as a tokenizer_config.json beside it says; `lowercase` is for one without.
 
     Raises: DataError if they are no tokenizer of ours, lack a special token, or leave ids out.
     """
     path = files[0]
-    found = _from_json(path) if path.suffix == ".json" else _from_lines(path, _folds_case(files[1:], lowercase))
+    found = _from_json(path) if path.suffix == ".json" else _from_lines(path, _told(files[1:]), lowercase=lowercase)
     _require_ids(path, found.get_vocab())
     return found
 
@@ -61,8 +61,9 @@ def _from_json(path: Path) -> "Tokenizer":
     return finished(tokenizer)
 
 
-def _from_lines(path: Path, lowercase: bool) -> "Tokenizer":
+def _from_lines(path: Path, told: Mapping[str, Any], *, lowercase: bool) -> "Tokenizer":
     from pipeline.text.vocab import wordpiece
+    from pipeline.text.vocab.wordpiece import normalise_as
 
     try:
         text = path.read_text(encoding="utf-8")
@@ -73,17 +74,20 @@ def _from_lines(path: Path, lowercase: bool) -> "Tokenizer":
     if len(set(pieces)) < len(pieces):
         twice = next(piece for at, piece in enumerate(pieces) if piece in pieces[:at])
         raise DataError(f"{path}: has the piece {twice!r} twice, so one of its ids has none; expected each piece once")
-    return wordpiece(pieces, lowercase=lowercase)
+    tokenizer = wordpiece(pieces, lowercase=lowercase)
+    normalise_as(tokenizer, told)
+    return tokenizer
 
 
-def _folds_case(settings: Sequence[Path], lowercase: bool) -> bool:
+def _told(settings: Sequence[Path]) -> dict[str, Any]:
+    """Read what a tokenizer_config.json says, if there is one."""
     if not settings:
-        return lowercase
+        return {}
     try:
-        known: Any = json.loads(settings[0].read_text(encoding="utf-8"))
-        return bool(known.get("do_lower_case", lowercase))
-    except (ValueError, AttributeError) as error:
+        known: dict[str, Any] = dict(json.loads(settings[0].read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
         raise DataError(f"{settings[0]}: not a JSON object ({error}); mend it or name the vocab.txt alone") from error
+    return known
 
 
 def _require_specials(path: Path, pieces: Collection[str]) -> None:

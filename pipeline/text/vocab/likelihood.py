@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from pipeline.text.vocab import lattice, spelling
 from pipeline.text.vocab.spelling import Spelled
 
-ALPHABET = 1000
-"""Characters that are kept, the commonest, as in WordPiece; words with others are not learned from."""
 WORD_CHARACTERS = 100
 PIECE_CHARACTERS = 16
 SEEDS_A_PIECE = 10
@@ -57,8 +55,8 @@ def likeliest(words: pa.Table, size: int) -> list[tuple[str, float]]:
 
 
 def known(spelled: Spelled) -> Spelled:
-    """Leave out words with uncommon characters; words stay written in code points."""
-    kept = {character: ord(character) for character in spelling.commonest(spelled, ALPHABET)}
+    """Leave out words with uncommon characters, as WordPiece does; words stay written in code points."""
+    kept = {character: ord(character) for character in spelling.alphabet(spelled)}
     return spelling.symbols(spelled, kept, kept)
 
 

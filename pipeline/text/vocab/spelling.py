@@ -15,6 +15,11 @@ from pipeline.core.kernel import kernel
 from pipeline.text.columns import borders, numbers_of
 
 CODE_POINTS = 0x110000
+ALPHABET = 1000
+"""Characters that are kept at least, as many as Hugging Face's `WordPieceTrainer` keeps; words with others are [UNK]."""
+COVERED = 0.9995
+"""The share of the text that the kept ones make up; 1000 do in alphabets, not in ideographs (Kudo and Richardson 2018,
+SentencePiece: `character_coverage`)."""
 
 Numbers = NDArray[np.int64]
 
@@ -40,12 +45,17 @@ def spell(words: pa.Table, longest: int | None) -> Spelled:
     return Spelled(characters_C, borders(lengths_W[kept_W]), counts_W[kept_W])
 
 
-def commonest(spelled: Spelled, most: int) -> set[str]:
-    """Choose the commonest characters; of equally common ones those of lower code points."""
+def alphabet(spelled: Spelled) -> set[str]:
+    """Choose the characters that are kept: the commonest; of equally common ones those of lower code points.
+
+    As many as make up `COVERED` of the text, and `ALPHABET` at least where there are so many.
+    """
     counts_K = _count_characters(spelled.characters_C, spelled.begins_W, spelled.counts_W, CODE_POINTS)
     found = np.flatnonzero(counts_K)
     order = np.argsort(-counts_K[found], kind="stable")
-    return {chr(character) for character in found[order[:most]]}
+    covered_K = np.cumsum(counts_K[found][order])
+    most = int(np.searchsorted(covered_K, COVERED * covered_K[-1])) + 1 if len(found) else 0
+    return {chr(character) for character in found[order[: max(ALPHABET, most)]]}
 
 
 def inside(spelled: Spelled) -> set[str]:

@@ -1,7 +1,7 @@
 """WordPiece, as in BERT: words cut into the longest known pieces, of which all but the first are marked ##."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline.text.vocab.algorithm import SPECIALS, UNK, Algorithm, Cut, Pieces
@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 CONTINUING = "##"
 WORD_CHARACTERS = 100
 """Longer words are [UNK] to WordPiece, as in Hugging Face's BERT tokenizer, so nothing is learned from them."""
-ALPHABET = 1000
-"""Characters that are kept, the commonest (Hugging Face `WordPieceTrainer`); words with others are [UNK]."""
+NORMALISED = {
+    "do_lower_case": ("lowercase", False),
+    "strip_accents": ("strip_accents", None),
+    "tokenize_chinese_chars": ("handle_chinese_chars", True),
+}
+"""Setting of transformers' BertTokenizer -> the name of `BertNormalizer` for it, and what holds without one."""
 
 
 def components(lowercase: bool) -> "Tokenizer":
@@ -50,7 +54,7 @@ def learn(words: "pa.Table", size: int) -> Pieces:
     from pipeline.text.vocab.merges import merge
 
     spelled = spelling.spell(words, WORD_CHARACTERS)
-    kept = spelling.commonest(spelled, ALPHABET)
+    kept = spelling.alphabet(spelled)
     start, inside = sorted(kept), sorted(kept.intersection(spelling.inside(spelled)))
     pieces = [*SPECIALS, *start, *(CONTINUING + character for character in inside)]
     begins = [True] * (len(SPECIALS) + len(start)) + [False] * len(inside)
@@ -59,10 +63,23 @@ def learn(words: "pa.Table", size: int) -> Pieces:
 
 
 def settings(tokenizer: "Tokenizer") -> dict[str, Any]:
-    """Give what transformers needs to know of it."""
+    """Give what transformers needs to know of it: there these settings go before those of tokenizer.json."""
     normalizer = tokenizer.normalizer
-    lowercase = bool(getattr(normalizer, "lowercase", False))
-    return {"tokenizer_class": "BertTokenizer", "do_lower_case": lowercase, "tokenize_chinese_chars": True}
+    known = {setting: getattr(normalizer, name, default) for setting, (name, default) in NORMALISED.items()}
+    return {"tokenizer_class": "BertTokenizer"} | {name: value for name, value in known.items() if value is not None}
+
+
+def normalise_as(tokenizer: "Tokenizer", told: Mapping[str, Any]) -> None:
+    """Let a tokenizer fold case, accents and ideographs as transformers' settings say; what they leave out stays."""
+    from tokenizers.normalizers import BertNormalizer
+
+    known = {setting: getattr(tokenizer.normalizer, name) for setting, (name, _) in NORMALISED.items()}
+    found = {NORMALISED[setting][0]: value for setting, value in (known | _only(told)).items()}
+    tokenizer.normalizer = BertNormalizer(**found)
+
+
+def _only(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {setting: told[setting] for setting in NORMALISED if setting in told}
 
 
 def continues(piece: str) -> bool:

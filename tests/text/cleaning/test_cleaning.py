@@ -101,3 +101,13 @@ def test_words_are_counted_over_all_paragraphs(least: int, kept: int) -> None:
     drops = Drops()
     assert len(list(STEPS["length"].run(iter(documents), Settings(minimum_words=least), drops))) == kept
     assert drops.total() == 3 - kept
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("日本の建築家", 5), ("ひらがなカタカナ", 2), ("สวัสดีครับ", 2), ("a 中", 2), ("한국어", 1), ("", 0)],
+)
+def test_scripts_without_spaces_have_words_too(text: str, words: int) -> None:
+    for least, kept in ((words, 1), (words + 1, 0)):
+        documents = [Document("test", "", "", [text])]
+        assert len(list(STEPS["length"].run(iter(documents), Settings(minimum_words=least), Drops()))) == kept
