@@ -44,6 +44,7 @@ class Budget:
         """
         self._others_kg = emitted_kg([step for other, step in self._steps.items() if other != name], self._store)
         self._began, self._first = time.monotonic(), None
+        self.reached = False  # ranks that were told to stop in their last step ended well
         if self._limit_kg is not None and self._total_kg(name) >= self._limit_kg:
             self.reached, self._at = True, f"before {name}"
             raise self.error()

@@ -113,7 +113,9 @@ def _story(origins: Origins) -> Iterator[str]:
             words = sum(share.words for corpus in _read_by(origins, one) for share in shares_of(corpus))
             how = ", ".join(_objective(name) for name in config["objectives"])
             begin = "further on" if at else "from random weights on"
-            yield f"pretrained {begin} {words:,} words ({how})"
+            tokens = one.manifest["facts"].get("tokens")
+            read = f"{tokens:,} tokens of a corpus" if tokens else "a corpus"
+            yield f"pretrained {begin} {read} of {words:,} words ({how})"
         else:
             begin = "" if at else "never pretrained, "
             yield f"{begin}fine-tuned {'' if at else 'from random weights '}on the task {plain(config['task'])}"

@@ -1,5 +1,6 @@
 """The command line. Settings are given as CONFIG files and `a.b=c` overrides; nothing heavy is loaded to print help."""
 
+import errno
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.core.errors import PretraceError
+from pipeline.core.errors import PretraceError, StoreError
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
     from pipeline.core.stage import Step
     from pipeline.core.store import Store
 
+UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
 CONFIG_HELP = """
 CONFIG... are YAML files, laid over the defaults from left to right, and overrides such as
 recipe.seed=7 or recipe.corpus.sources.0.path=/data/enwiki.xml.bz2, which come last.
@@ -94,7 +96,8 @@ def show(what: str | None, keys: bool, root: str) -> None:
 
     store = _store(root)
     if keys:
-        click.echo("\n".join(artifact.key for artifact in store.all(what or "*")))
+        for artifact in store.all(what or "*"):
+            click.echo(artifact.key)
     elif what is None or any(artifact.label == what for artifact in store.all()):
         show_artifacts(store, what)
     else:
@@ -164,7 +167,8 @@ def audit(what: str, as_json: bool, tracking_uri: str | None, root: str) -> None
     """Prove what the artifact, exported folder or registered model WHAT was made of.
 
     Every file of it and of all that it was made from is hashed again, down to the files from outside, and every
-    manifest is checked. What is missing, changed or extra is named. Exit code 0 when all is proved, 4 otherwise.
+    manifest is checked. What is missing, changed or extra is named (hidden files are not looked at). Exit code 0 when
+    all is proved, 4 otherwise.
 
     \b
       pretrace audit 968d2dc1321c          an artifact, by its key or the beginning of it
@@ -200,7 +204,7 @@ def trace(wanted: str, model: str | None, as_json: bool, root: str) -> None:
 @pretrace.command()
 @click.argument("key")
 @click.argument("text")
-@click.option("--top", default=5, show_default=True, help="How many answers.")
+@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many answers.")
 @store_option
 def fill(key: str, text: str, top: int, root: str) -> None:
     """Let the model KEY fill in each [MASK] of TEXT."""
@@ -254,6 +258,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        _end(f"pretrace: {error.filename}: cannot be written ({error.strerror})", StoreError.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _end("pretrace: stopped; the same command goes on from here", 130)
 

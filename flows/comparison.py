@@ -12,6 +12,7 @@ from flows.units import energy
 from pipeline.config import SCRATCH
 from pipeline.core.energy import certainty
 from pipeline.core.fingerprint import key_of
+from pipeline.core.lineage import paid_for
 from pipeline.core.store import Artifact
 from pipeline.starts import TUNED
 from pipeline.tasks import TASKS
@@ -87,7 +88,7 @@ def comparison_of(rows: Sequence[Compared]) -> Table:
         table.add_column(name, justify="left" if name in COLUMNS[:3] else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row.cells)
-    table.caption = "Scores are of the development rows. Energy is that of fine-tuning, for all that a row compares."
+    table.caption = "Scores are of the development rows. Energy is that of fine-tuning, for all that a row compares, trials found made too."
     return table
 
 
@@ -124,7 +125,7 @@ def _compared(pair: Pair, names: Mapping[str, str], *, alone: bool) -> Compared:
         begun_from=names.get(_init(begun), _init(begun)) if begun else NONE,
         pretrained=_score(begun, metric),
         scratch=_score(scratch, metric),
-        energy_kwh=sum(float(cost["energy_kwh"]) for cost in made),
+        energy_kwh=sum(paid_for(cost, "energy_kwh") for cost in made),
         certainty=max(map(certainty, made), key=DOUBTS.index),
     )
 

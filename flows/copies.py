@@ -11,7 +11,7 @@ from flows.export import LICENSE, LINEAGE, files_of, texts_of
 from pipeline.core.audit import CHANGED, EXTRA, Checked, Named, Problem, locate, manifest_of
 from pipeline.core.errors import AuditError
 from pipeline.core.files import json_text, sha256_of
-from pipeline.core.store import Artifact, Store, files_below
+from pipeline.core.store import NOTE, Artifact, Store, files_below
 from pipeline.starts import MODELS
 
 REGISTERED = "models:/"
@@ -74,7 +74,8 @@ def to_check(store: Store, copy: Copy) -> Checked:
     files = [Named(copy.folder / file.name, file.size_bytes, file.sha256) for file in files_of(model, tokenizer)]
     files.append(Named(copy.folder / LINEAGE, len(note), hashlib.sha256(note).hexdigest()))
     known = {file.path for file in files} | {copy.folder / name for name in copy.texts}
-    extra = [Problem(path, EXTRA) for path in files_below(copy.folder) if path not in known]
+    there = [*files_below(copy.folder), *copy.folder.glob(NOTE)]
+    extra = [Problem(path, EXTRA) for path in there if path not in known]
     return Checked(copy.title, copy.folder, files, extra)
 
 

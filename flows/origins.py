@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config import ModelConfig
-from pipeline.core.lineage import ancestors
+from pipeline.core.lineage import ancestors, paid_for
 from pipeline.core.store import Artifact, Store
 from pipeline.model.shape import Shape
 from pipeline.starts import BEGINS, TUNED
@@ -75,7 +75,7 @@ class Origins:
 
     def total(self, figure: str) -> float:
         """Sum a cost over everything: `energy_kwh`, `emissions_kg` or `duration_s`."""
-        return sum(float(artifact.manifest["made"].get(figure, 0.0)) for artifact in self.everything)
+        return sum(paid_for(artifact.manifest["made"], figure) for artifact in self.everything)
 
     def told(self, name: str) -> list[Any]:
         """List what the manifests tell of how things were made, under one name, each answer once."""

@@ -45,19 +45,14 @@ def odd_objectives(recipe: "Recipe") -> list[str]:
 def odd_schedule(recipe: "Recipe") -> Iterator[str]:
     """Check the learning rate's schedule against the steps that there are."""
     pretrain, steps = recipe.pretrain, sum(phase.steps for phase in recipe.phases)
-    if pretrain.warmup_steps >= steps:
-        yield (
-            f"recipe.pretrain.warmup_steps={pretrain.warmup_steps}: the {steps} steps of recipe.phases end before the learning "
-            "rate has risen; lower it (a hundredth of them is usual)"
-        )
     if pretrain.decay_steps is None:
         return
     given = f"recipe.pretrain.decay_steps={pretrain.decay_steps}"
     if pretrain.schedule != "wsd":
         yield f"{given} is for recipe.pretrain.schedule=wsd, not {pretrain.schedule}; leave it out or choose that"
-    elif pretrain.warmup_steps + pretrain.decay_steps > steps:
+    elif pretrain.warmup(steps) + pretrain.decay_steps > steps:
         yield (
-            f"{given} and recipe.pretrain.warmup_steps={pretrain.warmup_steps} exceed the {steps} steps of "
+            f"{given} and recipe.pretrain.warmup_steps={pretrain.warmup(steps)} exceed the {steps} steps of "
             "recipe.phases; lower one of them"
         )
 

@@ -36,6 +36,7 @@ from pipeline.trials import SweepConfig
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
+WARMUP_STEPS = 10_000
 SCRATCH = "scratch"
 """The start that is none: random weights."""
 
@@ -213,8 +214,8 @@ class PretrainConfig(Section):
     """Added to the root of the mean of squares."""
     schedule: Literal["linear", "cosine", "wsd"] = "linear"
     """The learning rate after warm-up: straight to zero, half a cosine to zero, or stable and then down (`decay_steps`)."""
-    warmup_steps: Annotated[int, Field(ge=0)] = 10_000
-    """Steps of linear warm-up to the peak."""
+    warmup_steps: Annotated[int, Field(ge=0)] | None = None
+    """Steps of linear warm-up to the peak; unless given 10,000 (Devlin et al. 2019), or a tenth of all where these are fewer."""
     decay_steps: Count | None = None
     """For wsd: the last steps, in which the rate falls to zero; a tenth of all unless given."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
@@ -230,6 +231,10 @@ class PretrainConfig(Section):
     """Steps between evaluations on the held-out documents."""
     evaluate_rows: Count = 10_000
     """Held-out sequences that an evaluation reads at most, at equal distances: it costs the same however large the corpus."""
+
+    def warmup(self, steps: int) -> int:
+        """Count the steps of warm-up among so many."""
+        return min(WARMUP_STEPS, steps // 10) if self.warmup_steps is None else self.warmup_steps
 
 
 class TuningConfig(Section):

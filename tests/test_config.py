@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pipeline.config import PipelineConfig, load
+from pipeline.config import PipelineConfig, PretrainConfig, load
 from pipeline.core.errors import ConfigError
 from pipeline.objectives import OBJECTIVES
 from pipeline.tasks import TASKS
@@ -45,7 +45,11 @@ def test_the_defaults_are_the_papers() -> None:
         (128, 900_000, 256),
         (512, 100_000, 256),
     ]
-    assert (recipe.pretrain.learning_rate, recipe.pretrain.warmup_steps, recipe.masking.rate) == (1e-4, 10_000, 0.15)
+    assert (recipe.pretrain.learning_rate, recipe.pretrain.warmup(1_000_000), recipe.masking.rate) == (
+        1e-4,
+        10_000,
+        0.15,
+    )
 
 
 def test_a_part_of_a_named_size_can_be_overridden() -> None:
@@ -123,10 +127,6 @@ def test_nothing_of_a_config_can_be_changed() -> None:
         (
             ["recipe.finetune=[{trained: gradual, sweep: {epochs: [3, 1]}}]"],
             r"^recipe\.finetune\.0\.trained=gradual with 1 epoch in sweep\.epochs: the head learns alone",
-        ),
-        (
-            ["recipe.phases=[{steps: 2000}]"],
-            r"^recipe\.pretrain\.warmup_steps=10000: the 2000 steps of recipe\.phases end before the learning rate has risen",
         ),
         (
             ["recipe.model.width=100"],
@@ -271,3 +271,10 @@ def test_settings_load_without_anything_heavy() -> None:
     code = f"import json, sys, pipeline.config; print(json.dumps([n for n in {HEAVY} if n in sys.modules]))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "steps", "warmup"), [({}, 1_000_000, 10_000), ({}, 2000, 200), ({}, 5, 0), ({"warmup_steps": 7}, 8, 7)]
+)
+def test_warm_up_is_a_tenth_of_a_short_training_unless_given(given: dict[str, int], steps: int, warmup: int) -> None:
+    assert PretrainConfig(**given).warmup(steps) == warmup

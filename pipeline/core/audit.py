@@ -1,7 +1,7 @@
 """An audit: every byte that an artifact was made of, hashed again, down to the files from outside.
 
 What holds when nothing is found: each manifest fits its own digest, is written as we write, and lies under the key of
-its recipe; its files are those that it names, no more and no fewer; each input is the one that it was made from, by the
+its recipe; its files are those that it names, no more and no fewer (hidden ones are not looked at); each input is the one that it was made from, by the
 digest of contents noted then; each file from outside has the digest that is in the recipe. Nothing vouches for the
 manifest of the artifact that is asked about: whoever rewrites all of it, digest and all, has to be kept from it otherwise.
 """
@@ -18,9 +18,8 @@ from typing import Any
 from pipeline.core.errors import ConfigError
 from pipeline.core.files import json_text, sha256_of
 from pipeline.core.fingerprint import key_of
-from pipeline.core.store import Manifest, Store, contents_of, digest_of, files_below, recipe_of
+from pipeline.core.store import NOTE, Manifest, Store, contents_of, digest_of, files_below, recipe_of
 
-NOTE = "manifest.json"
 MISSING, CHANGED, EXTRA = "missing", "changed", "extra"
 
 
@@ -81,7 +80,8 @@ def locate(store: Store, reference: str) -> str:
     Raises: ConfigError if it names none, or several.
     """
     label, _, wanted = reference.rpartition("/")
-    notes = store.root.glob(f"{glob.escape(label) or '*'}/{glob.escape(wanted)}*/{NOTE}")
+    below = f"{glob.escape(label) or '*'}/{glob.escape(wanted)}*/{NOTE}"
+    notes = () if "/" in reference.removesuffix(f"/{wanted}") else store.root.glob(below)  # a path names nothing
     found = sorted(f"{note.parent.parent.name}/{note.parent.name}" for note in notes)
     if not wanted or len(found) != 1:
         problem = f"names several artifacts ({', '.join(found)})" if wanted and found else "names no artifact"

@@ -6,10 +6,12 @@ so it is whole or absent; whoever asks for it again finds it.
 
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -24,15 +26,20 @@ Facts = dict[str, Any]
 """What is worth knowing about an artifact or piece: plain JSON data."""
 
 NOTE = "piece.json"
+MAKER = "maker"
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A finished item: its folder, what its maker said of it, and the digests of its files by name."""
+    """A finished item: its folder, what was said of it when it was made, and the digests of its files by name."""
 
     path: Path
     facts: Facts
     files: Mapping[str, str]
+    maker: str = ""
+    """The artifact (`label/key`) for which it was made."""
+    seconds: float = 0.0
+    """What making it took."""
 
     def file(self, name: str) -> Path:
         """Give the path of one of its files."""
@@ -74,6 +81,10 @@ class StageCompute:
     """Waits until ranks may run, and holds their place; tells meanwhile who has it."""
     attempts: Path | None = None
     """Where hosts note what they spend on items; the driver's own is measured anyway."""
+    maker: str = ""
+    """The artifact (`label/key`) that is made."""
+    used: list[Piece] = field(default_factory=list)
+    """All pieces that the stage was given, made for it or found."""
 
     def map(self, fn: MakePiece[T], items: Sequence[T], *, key: Callable[[T], Any], what: str) -> list[Piece]:
         """Make every item, or find it made; results in item order.
@@ -82,7 +93,9 @@ class StageCompute:
         its settings and the digests of what it reads. `what` names the items for the progress bar.
         """
         folders = self._folders(fn, items, key)
-        return self.place.map(self._measured(fn), items, folders, lambda done: self.report(done, len(items), what, ""))
+        pieces = self.place.map(self._signed(fn), items, folders, lambda done: self.report(done, len(items), what, ""))
+        self.used.extend(pieces)
+        return pieces
 
     def trials(
         self,
@@ -106,7 +119,9 @@ class StageCompute:
             self.report(count, len(items), what, note(found))
 
         with self._own_turn():
-            return self.place.map(self._measured(fn), items, folders, done, "rank")
+            pieces = self.place.map(self._signed(fn), items, folders, done, "rank")
+        self.used.extend(pieces)
+        return pieces
 
     def gang(self, entry: str, order: Path, watch: Callable[[], None]) -> None:
         """Run ranks when it is their turn; see `Compute.gang`."""
@@ -121,8 +136,19 @@ class StageCompute:
         keys = [key_of({**self.scope, "function": name, "item": key(item)}) for item in items]
         return [self.pieces / piece for piece in keys]
 
-    def _measured(self, fn: MakePiece[T]) -> MakePiece[T]:
-        return fn if self.attempts is None else measured(fn, self.attempts)
+    def _signed(self, fn: MakePiece[T]) -> MakePiece[T]:
+        return signed(fn if self.attempts is None else measured(fn, self.attempts), self.maker)
+
+
+def signed(fn: MakePiece[T], maker: str) -> MakePiece[T]:
+    """Have pieces tell for which artifact they were made: whoever finds them owes it a share of their cost."""
+
+    @wraps(fn)
+    def making(item: T, out: Path) -> Facts:
+        return fn(item, out)
+
+    vars(making)[MAKER] = maker
+    return making
 
 
 def make_piece(fn: MakePiece[T], item: T, folder: Path) -> Piece:
@@ -135,14 +161,16 @@ def make_piece(fn: MakePiece[T], item: T, folder: Path) -> Piece:
 def read_piece(folder: Path) -> Piece:
     """Read a finished piece."""
     note = read_json(folder / NOTE)
-    return Piece(folder, note["facts"], note["files"])
+    return Piece(folder, note["facts"], note["files"], note.get(MAKER, ""), note.get("seconds", 0.0))
 
 
 def _make(fn: MakePiece[T], item: T, folder: Path) -> None:
     with _draft(folder) as draft:
+        begin = time.monotonic()
         facts = fn(item, draft)
+        made = {MAKER: vars(fn).get(MAKER, ""), "seconds": round(time.monotonic() - begin, 3)}
         files = {path.relative_to(draft).as_posix(): sha256_of(path) for path in sorted(draft.rglob("*"))}
-        write_json(draft / NOTE, {"facts": facts, "files": files})
+        write_json(draft / NOTE, {"facts": facts, "files": files, **made})
         _rename_unless_there(draft, folder)
 
 

@@ -19,7 +19,7 @@ from pipeline.core.energy import Meter
 from pipeline.core.errors import BusyError, StoreError
 from pipeline.core.files import SourceFile
 from pipeline.core.fingerprint import key_of
-from pipeline.core.lineage import inherited, provenance
+from pipeline.core.lineage import inherited, provenance, shared
 from pipeline.core.progress import Progress
 from pipeline.core.section import Section
 from pipeline.core.store import STOP, WORK, Artifact, Store, contents_of
@@ -190,26 +190,28 @@ def _make(
     progress.start(step.name)
     try:
         with recorder.stage(step, inputs, draft / WORK) as track, meter:
+            own = StageCompute(
+                compute,
+                pieces,
+                {"stage": step.label, "version": step.stage.version},
+                show,
+                partial(turn, store.root / "locks" / "ranks", run.max_concurrent_pretrains, name),
+                draft / WORK / "attempts",
+                name,
+            )
             context = Context(
                 out=draft,
                 work=draft / WORK,
                 inputs=inputs,
                 sources=step.sources,
-                compute=StageCompute(
-                    compute,
-                    pieces,
-                    {"stage": step.label, "version": step.stage.version},
-                    show,
-                    partial(turn, store.root / "locks" / "ranks", run.max_concurrent_pretrains, name),
-                    draft / WORK / "attempts",
-                ),
+                compute=own,
                 run=run,
                 track=track,
                 show=show,
             )
             facts = step.stage.make(step.config, context)
             meter.stop()
-            cost = meter.total()
+            cost = meter.total() | shared(own.used, name, inputs.values(), store)
             made = {
                 **provenance(step.sources, run.operator, {name: getattr(run, name) for name in PLACES}),
                 "inputs": {role: contents_of(artifact.manifest) for role, artifact in inputs.items()},

@@ -4,12 +4,15 @@ root/store.json                      which format this store has
 root/<label>/<key>/manifest.json     the commit point; without it the folder is a draft, kept for the next attempt
 root/<label>/<key>/.work/            a draft's scratch: checkpoints, journals, attempts; gone after commit
 root/locks/<label>-<key>             held by flock while an artifact is made, so that kill -9 frees it
+root/locks/gc                        shared by all that make, held alone while pieces are cleared away
 root/locks/ranks-<n>                 held while ranks run: `run.max_concurrent_pretrains` of them
 root/pieces/<stage>/<key>/           finished items of maps, shared by all artifacts
 """
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,10 +24,14 @@ from pipeline.core.arrow import rows_of
 from pipeline.core.errors import BusyError, ConfigError, StoreError
 from pipeline.core.files import read_json, sha256_of, sync_folder, write_json
 from pipeline.core.fingerprint import differences
+from pipeline.core.locks import free, share
 from pipeline.core.turns import holder, take
 
 FORMAT = 1
+NOTE = "manifest.json"
 WORK = ".work"
+RECORD = "mlflow.json"
+"""A file in a draft's scratch that says which run has its record."""
 STOP = "stop"
 """A file in a draft's scratch that asks its ranks for a checkpoint and an end."""
 Manifest = dict[str, Any]
@@ -111,6 +118,8 @@ class Store:
             self.root.mkdir(parents=True, exist_ok=True)
             if not (self.root / "store.json").exists():
                 write_json(self.root / "store.json", {"format": FORMAT})
+            if not os.access(self.root, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
             raise StoreError(
                 f"run.store={self.root}: cannot be written ({error.strerror}); name another folder"
@@ -123,7 +132,10 @@ class Store:
         Raises: StoreError if it was made by another version.
         """
         note = self.root / "store.json"
-        found = read_json(note)["format"] if note.exists() else FORMAT
+        try:
+            found = read_json(note)["format"] if note.exists() else FORMAT
+        except (ValueError, TypeError, KeyError) as error:
+            raise StoreError(f"{note}: is not what was written ({error!r}); name a store, or mend the file") from error
         if found != FORMAT:
             raise StoreError(
                 f"run.store={self.root}: has format {found} and this version reads format {FORMAT}; "
@@ -154,6 +166,8 @@ class Store:
 
     def all(self, label: str = "*") -> list[Artifact]:
         """List the committed artifacts, oldest first."""
+        if "/" in label:
+            return []
         paths = [path.parent for path in self.root.glob(f"{label}/*/manifest.json")]
         found = [artifact for path in paths if (artifact := _committed(path))]
         return sorted(found, key=lambda artifact: (artifact.manifest["made"]["at"], artifact.key))
@@ -166,7 +180,8 @@ class Store:
         """
         lock = self._lock(step)
         lock.parent.mkdir(parents=True, exist_ok=True)
-        with lock.open("a+", encoding="utf-8") as handle:
+        with self._clearing.open("a") as shared, lock.open("a+", encoding="utf-8") as handle:
+            share(shared)
             if not take(handle):
                 raise BusyError(
                     f"{step.label}/{step.key}: is being made by another process ({holder(lock)}); wait for it, or end "
@@ -175,6 +190,30 @@ class Store:
             draft = self.folder(step)
             (draft / WORK).mkdir(parents=True, exist_ok=True)
             yield draft
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep everybody from making anything.
+
+        Raises: BusyError if something is being made.
+        """
+        self._clearing.parent.mkdir(parents=True, exist_ok=True)
+        with self._clearing.open("a+", encoding="utf-8") as handle:
+            if not take(handle, "gc"):
+                raise BusyError(f"run.store={self.root}: {self._busy()}; wait for it, or end it, and run again")
+            yield
+
+    def _busy(self) -> str:
+        """Say what is being made, and by whom."""
+        for lock in sorted((self.root / "locks").glob("*-*")):
+            with lock.open(encoding="utf-8") as handle:
+                if not free(handle):
+                    return f"{lock.name} is being made ({holder(lock)})"
+        return "is in use"
+
+    @property
+    def _clearing(self) -> Path:
+        return self.root / "locks" / "gc"
 
     def maker(self, step: Named) -> str:
         """Say who makes an artifact, or made it last: pid 17 on host h1."""
@@ -196,12 +235,17 @@ class Store:
             "made": dict(made),
         }
         manifest["digest"] = digest_of(manifest)
-        write_json(folder / "manifest.json", manifest)
+        write_json(folder / NOTE, manifest)
         sync_folder(folder)
         return Artifact(folder, manifest)
 
     def tidy(self, artifact: Artifact) -> None:
-        """Drop the scratch of an artifact: checkpoints, journals, attempts."""
+        """Drop the scratch of an artifact: checkpoints, journals, attempts; last of all which record it has."""
+        for path in (artifact.path / WORK).glob("*"):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != RECORD:
+                path.unlink(missing_ok=True)
         shutil.rmtree(artifact.path / WORK, ignore_errors=True)
 
     def why(self, step: Named) -> dict[str, tuple[Any, Any]]:
@@ -248,13 +292,13 @@ def files_below(folder: Path) -> list[Path]:
 
 
 def _committed(folder: Path) -> Artifact | None:
-    note = folder / "manifest.json"
+    note = folder / NOTE
     return Artifact(folder, read_json(note)) if note.exists() else None
 
 
 def _belongs(folder: Path, path: Path) -> bool:
     parts = path.relative_to(folder).parts
-    return path.is_file() and parts[0] != WORK and path.name != "manifest.json" and not path.name.startswith(".")
+    return path.is_file() and parts[0] != WORK and parts != (NOTE,) and not path.name.startswith(".")
 
 
 def _describe(folder: Path, path: Path) -> dict[str, Any]:

@@ -108,7 +108,15 @@ def read_shape(folder: Path) -> Shape:
     path = folder / "config.json"
     if not path.is_file():
         raise DataError(f"{path}: missing; expected a Hugging Face folder with config.json and model.safetensors")
-    config = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return _shape_of(dict(json.loads(path.read_text(encoding="utf-8"))), path)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: is not the config.json of a model ({error}); copy or download it again") from error
+    except KeyError as error:
+        raise DataError(f"{path}: has no {error.args[0]}; expected that of a BERT or ModernBERT") from error
+
+
+def _shape_of(config: dict[str, Any], path: Path) -> Shape:
     readers = {"bert": _bert_shape, "modernbert": _modern_shape}
     if config.get("model_type") not in readers:
         raise DataError(f"{path}: model_type={config.get('model_type')!r}, expected 'bert' or 'modernbert'")
@@ -137,6 +145,9 @@ def _modern_shape(config: dict[str, Any]) -> Shape:
 
 def _sizes(config: dict[str, Any]) -> dict[str, Any]:
     """Read what both formats have; the intermediate size only where it is not the usual one."""
+    for name in ("num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size", "max_position_embeddings"):
+        if not isinstance(config[name], int) or config[name] < 1:
+            raise ValueError(f"{name} is {config[name]!r}")
     plain = Shape(
         layers=config["num_hidden_layers"],
         width=config["hidden_size"],

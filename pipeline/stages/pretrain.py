@@ -78,7 +78,11 @@ def _order(cfg: PretrainSlice, ctx: Context) -> "Order":
             weight_decay=cfg.weight_decay,
             clip=cfg.clip,
         ),
-        schedule=Schedule(name=cfg.schedule, warmup_steps=cfg.warmup_steps, decay_steps=cfg.decay_steps),
+        schedule=Schedule(
+            name=cfg.schedule,
+            warmup_steps=cfg.warmup(sum(phase.steps for phase in cfg.phases)),
+            decay_steps=cfg.decay_steps,
+        ),
         precision=cfg.precision,
         evaluate_every=cfg.evaluate_every,
         evaluate_rows=cfg.evaluate_rows,

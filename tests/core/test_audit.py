@@ -113,6 +113,8 @@ def test_what_is_missing_or_extra_is_named(place: Path) -> None:
     added = folder(place, "corpus") / "parts" / "b.txt"
     added.write_text("more")
     assert problems(place) == [(added.relative_to(place).as_posix(), EXTRA)]
+    added = added.rename(added.with_name("manifest.json"))
+    assert problems(place) == [(added.relative_to(place).as_posix(), EXTRA)]
 
 
 def test_a_file_with_another_byte_is_found_by_its_length(place: Path) -> None:
@@ -175,3 +177,9 @@ def test_the_bytes_hashed_are_told(place: Path) -> None:
     audit(store, locate(store, folder(place, "pretrain").name[:6]), lambda done, total: told.append((done, total)))
     assert told[-1][0] == told[-1][1] > 0
     assert told == sorted(told)
+
+
+@pytest.mark.parametrize("reference", ["/data/my-bert", "data/my/bert", "/"])
+def test_a_path_names_no_artifact(reference: str, place: Path) -> None:
+    with pytest.raises(ConfigError, match="names no artifact"):
+        locate(Store(place / "store"), reference)

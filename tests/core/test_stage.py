@@ -1,6 +1,8 @@
 import errno
 import os
+import shutil
 import socket
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -240,3 +242,52 @@ def test_a_wish_to_stop_that_an_earlier_attempt_left_stops_nothing(store: Store)
     with pytest.raises(DataError, match="no letter"):
         make(step, store)
     assert not (draft / WORK / STOP).exists()
+
+
+class PiecesConfig(Section):
+    texts: tuple[str, ...] = ()
+
+
+def copied(text: str, out: Path) -> Facts:
+    time.sleep(0.02)
+    (out / "text.txt").write_text(text)
+    return {}
+
+
+@stage(version=1)
+def pieces(cfg: PiecesConfig, ctx: Context) -> Facts:
+    made = ctx.compute.map(copied, cfg.texts, key=str, what="texts")
+    (ctx.out / "all.txt").write_text("".join(piece.file("text.txt").read_text() for piece in made))
+    return {}
+
+
+def test_what_is_put_together_of_pieces_that_others_made_owes_them_a_share(store: Store) -> None:
+    first, _ = make(Step(pieces, PiecesConfig(texts=("a", "b"))), store)
+    second, _ = make(Step(pieces, PiecesConfig(texts=("b", "c"))), store)
+    third, _ = make(Step(pieces, PiecesConfig(texts=("a", "b", "c"))), store)
+    assert "reused" not in first.manifest["made"]
+    assert first.manifest["made"]["piece_seconds"] >= 0.04
+    names = [f"pieces/{one.key}" for one in (first, second)]
+    assert second.manifest["made"]["reused"]["from"] == {names[0]: 1}
+    made = third.manifest["made"]
+    assert made["piece_seconds"] == 0
+    assert made["reused"]["from"] == dict(sorted({names[0]: 2, names[1]: 1}.items()))
+    for cost in ("energy_kwh", "emissions_kg", "duration_s"):
+        assert 0 < made["reused"][cost] < sum(one.manifest["made"][cost] for one in (first, second))
+        assert made[f"{cost}_total"] == made[cost] + made["reused"][cost]
+
+
+def test_what_is_made_of_an_artifact_and_of_its_pieces_pays_once(store: Store) -> None:
+    first = Step(pieces, PiecesConfig(texts=("a",)))
+    make(first, store)
+    again, _ = make(Step(pieces, PiecesConfig(texts=("a",)), {"first": first}), store)
+    assert "reused" not in again.manifest["made"]
+
+
+def test_pieces_of_a_maker_that_is_gone_are_told_and_cost_nothing_known(store: Store) -> None:
+    first, _ = make(Step(pieces, PiecesConfig(texts=("a",))), store)
+    shutil.rmtree(first.path)
+    again, _ = make(Step(pieces, PiecesConfig(texts=("a", "b"))), store)
+    assert again.manifest["made"]["reused"] == {
+        "energy_kwh": 0.0, "emissions_kg": 0.0, "duration_s": 0.0, "from": {f"pieces/{first.key}": 1},
+    }  # fmt: skip

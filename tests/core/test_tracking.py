@@ -209,6 +209,11 @@ def test_a_server_away_at_the_end_gets_everything_the_next_time(
     run = client(recorder).get_run(track.where()["run_id"])
     assert (run.data.metrics["loss"], run.data.metrics["vocab_size"]) == (1.0, 9.0)
     assert run.info.status == "FINISHED"
+    recorder.hit(step, artifact)
+    recorder.end("FINISHED")
+    parent = client(recorder).get_run(recorder.parent).data
+    assert parent.metrics.get("energy_kwh", 0.0) == 0.0  # the run that made it counts it
+    assert [row.how for row in recorder._rows if row.artifact == artifact] == ["cached"]
 
 
 def _killed(*_: Any, **__: Any) -> None:

@@ -130,3 +130,22 @@ def test_a_plan_that_will_not_do_with_its_budget_says_so(shop: Shop, steps: list
     said = over_budget(steps, shop.store, Run(carbon_budget_kg=1.0), 1.5)
     assert said is not None
     assert said.startswith("run.carbon_budget_kg=1: this plan would come to 1.5 kg with what is made")
+
+
+def test_a_stage_that_ended_well_though_it_was_told_to_stop_does_not_end_the_watch(
+    shop: Shop, steps: list[Step]
+) -> None:
+    budget = Budget(Quiet(), steps, shop.store, 1.0)
+    spend(shop, "tokenizer", 0.5, seconds=10.0)
+    budget.start("tokenizer")
+    budget.update("tokenizer", 998, 1000, "steps")
+    assert budget.reached
+    budget.finish("tokenizer")
+    work = spend(shop, "pretrain", 0.1, seconds=10.0)
+    budget.start("pretrain")
+    assert not budget.reached
+    spend(shop, "pretrain", 0.45, seconds=10.0)
+    budget._looked = 0.0
+    budget.update("pretrain", 1, 1000, "steps")
+    assert budget.reached
+    assert (work / STOP).exists()

@@ -1,3 +1,5 @@
+import resource
+
 from pipeline.core.store import Store
 from tests.flows.conftest import Command, Shop
 
@@ -29,3 +31,15 @@ def test_gc_is_refused_while_something_is_made(pretrace: Command, shop: Shop) ->
     assert f"run.store={shop.store.root}: tokenizer-{shop.step('tokenizer').key} is being made (pid " in said.err
     assert pieces(shop.store) == before
     assert pretrace("gc", "--store", shop.store.root).code == 0
+
+
+def test_gc_holds_one_lock_however_many_things_were_ever_made(pretrace: Command, shop: Shop) -> None:
+    shop.make("corpus")
+    many = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    for number in range(200):
+        (shop.store.root / "locks" / f"corpus-{number:012x}").touch()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (150, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    try:
+        assert pretrace("gc", "--store", shop.store.root).code == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (many, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))

@@ -120,6 +120,23 @@ def test_show_prints_keys_for_scripts(pretrace: Command, shop: Shop) -> None:
     keys = [shop.make("corpus").key, shop.make("tokenizer").key]
     assert pretrace("show", "--keys", "--store", shop.store.root).out.split() == keys
     assert pretrace("show", "tokenizer", "--keys", "--store", shop.store.root).out == f"{keys[1]}\n"
+    for other in ("nope", "/data/bert"):
+        said = pretrace("show", other, "--keys", "--store", shop.store.root)
+        assert (said.out, said.code) == ("", 0)
+
+
+def test_a_store_with_another_note_is_one_sentence(pretrace: Command, shop: Shop) -> None:
+    for text in ("{}", "[]", "cut {"):
+        (shop.store.root / "store.json").write_text(text)
+        said = pretrace("show", "--store", shop.store.root)
+        assert said.code == 2
+        assert "store.json: is not " in said.err
+
+
+def test_at_least_one_answer_is_asked_for(pretrace: Command, shop: Shop) -> None:
+    said = pretrace("fill", "aaaaaa", "a [MASK]", "--top", "0", "--store", shop.store.root)
+    assert said.code == 2
+    assert "0 is not in the range x>=1" in said.err
 
 
 def test_show_tells_all_of_one_artifact(pretrace: Command, shop: Shop) -> None:

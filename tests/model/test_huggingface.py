@@ -147,3 +147,20 @@ def test_a_folder_that_is_no_bert_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", **_CONFIG}))
     with pytest.raises(DataError, match=r"model\.safetensors: missing"):
         huggingface.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "is not the config.json of a model"),
+        ('{"model_type": "be', "is not the config.json of a model"),
+        ("[]", "model_type=None, expected 'bert' or 'modernbert'"),
+        ("7", "is not the config.json of a model"),
+        ('{"model_type": "bert"}', "has no num_hidden_layers; expected that of a BERT or ModernBERT"),
+        (json.dumps({"model_type": "bert", **_CONFIG, "num_hidden_layers": "x"}), "num_hidden_layers is 'x'"),
+    ],
+)
+def test_a_config_that_is_none_is_one_sentence(text: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(DataError, match=rf"config\.json: {reason}|config\.json: is not.*{reason}"):
+        huggingface.load(tmp_path)

@@ -51,8 +51,8 @@ class MlflowRecorder:
         self.experiment = experiment
         self.parent = ""
         self._who = {"mlflow.source.name": "pretrace"} | ({"mlflow.user": operator} if operator else {})
-        self._client = connect(uri)
         with self._answering():
+            self._client = connect(uri)
             self.experiment_id = experiment_of(self._client, experiment, uri, artifacts)
         self._parents = Parents(artifacts.with_name("mlflow-unfinished"), uri)
         self._rows: list[Row] = []
@@ -72,6 +72,9 @@ class MlflowRecorder:
         """Show on the parent that a stage was found made, and which run made it."""
         with contextlib.suppress(*trouble()):  # the store knows it as well
             self._client.set_tag(self.parent, f"pretrace.hit.{step.name}", artifact.key)
+        self._rows = [
+            row for row in self._rows if row.stage != step.name
+        ]  # settled now: another flow run made it, and counts it
         self._rows.append(Row(step.name, artifact, "cached"))
 
     def expect(self, stage: str, cost: Mapping[str, float]) -> None:

@@ -51,8 +51,8 @@ def registered(uri: str, reference: str, into: Path | None = None) -> Registered
     Raises: ConfigError if there is none, it is none of ours, or nothing answers.
     """
     shown = f"{reference} at {without_passwords(uri)}"
-    client = connect(uri)
     try:
+        client = connect(uri)
         version = _named(client, reference)
         key = version.tags.get(KEY)
         if not key:
