@@ -31,6 +31,7 @@ from pipeline.tuning import Begin, Files, Site, begin_of, encoded_rows, files_of
 SETTINGS = ("batch", "learning_rate", "epochs")
 CLOCK = ("began", "ended")
 """Facts of a trial that say when it was trained."""
+SHORT = {"learning_rate": "lr"}
 LOOK_SECONDS = 0.5
 TAIL_BYTES = 8192
 """Of a journal: some lines of it."""
@@ -63,6 +64,11 @@ class TrainTrial:
     def setting(self) -> Setting:
         """Give the combination that it tries."""
         return Setting(*(getattr(self.config, name) for name in SETTINGS))
+
+    @property
+    def told(self) -> dict[str, float]:
+        """Give its setting and its seed by name."""
+        return {"seed": self.seed, **self.setting._asdict()}
 
     @cached_property
     def work(self) -> Path:
@@ -155,12 +161,13 @@ class Seen:
     def __init__(self, trials: Sequence[TrainTrial], metric: str, track: Track) -> None:
         self._trials, self._metric, self._track = trials, metric, track
         self._known: set[int] = set()
+        self._varied = varied(trials)
 
     def look(self, found: Mapping[int, Piece]) -> str:
         """Look at those that are new; returns which of all is the best so far, and how far others are."""
         for at in sorted(found.keys() - self._known):
             self._known.add(at)
-            self._track.trial(_recorded(self._trials[at], found[at]))
+            self._track.trial(_recorded(self._trials[at], found[at], self._varied))
             shutil.rmtree(self._trials[at].work, ignore_errors=True)
         return "; ".join([*self._best(found), *self._running()])
 
@@ -240,13 +247,18 @@ def _dev(piece: Piece) -> dict[str, float]:
     return scores
 
 
-def _recorded(trial: TrainTrial, piece: Piece) -> Trial:
+def varied(trials: Sequence[TrainTrial]) -> tuple[str, ...]:
+    """List the settings in which trials differ: lists of runs show the beginnings of names only."""
+    told = [trial.told for trial in trials]
+    return tuple(name for name in told[0] if len({one[name] for one in told}) > 1)
+
+
+def _recorded(trial: TrainTrial, piece: Piece, names: Sequence[str]) -> Trial:
     curve = read_curve(piece.file("curve.parquet"))
-    setting = trial.setting
     return Trial(
         key=piece.path.name,
-        name=f"batch={setting.batch} lr={setting.learning_rate:g} epochs={setting.epochs} seed={trial.seed}",
-        params={name: str(value) for name, value in {**setting._asdict(), "seed": trial.seed}.items()},
+        name=" ".join(f"{SHORT.get(name, name)}={trial.told[name]:g}" for name in names),
+        params={name: str(value) for name, value in trial.told.items()},
         metrics={
             **{f"dev.{name}": score for name, score in _dev(piece).items()},
             "seconds": piece.facts["measured"]["seconds"],
