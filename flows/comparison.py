@@ -88,7 +88,9 @@ def comparison_of(rows: Sequence[Compared]) -> Table:
         table.add_column(name, justify="left" if name in COLUMNS[:3] else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row.cells)
-    table.caption = "Scores are of the development rows. Energy is that of fine-tuning, for all that a row compares, trials found made too."
+    table.caption = (
+        "Scores are of the development rows. Energy is that of fine-tuning, of all in the row, trials found made too."
+    )
     return table
 
 

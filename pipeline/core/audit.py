@@ -1,8 +1,8 @@
 """An audit: every byte that an artifact was made of, hashed again, down to the files from outside.
 
 What holds when nothing is found: each manifest fits its own digest, is written as we write, and lies under the key of
-its recipe; its files are those that it names, no more and no fewer (hidden ones are not looked at); each input is the one that it was made from, by the
-digest of contents noted then; each file from outside has the digest that is in the recipe. Nothing vouches for the
+its recipe; its files are those that it names, no more and no fewer (hidden ones are not looked at); each input is the one
+that it was made from, by the digest of contents noted then; each file from outside has the digest that is in the recipe. Nothing vouches for the
 manifest of the artifact that is asked about: whoever rewrites all of it, digest and all, has to be kept from it otherwise.
 """
 

@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -245,7 +245,8 @@ class Store:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             elif path.name != RECORD:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.unlink()
         shutil.rmtree(artifact.path / WORK, ignore_errors=True)
 
     def why(self, step: Named) -> dict[str, tuple[Any, Any]]:

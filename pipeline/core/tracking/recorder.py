@@ -72,10 +72,10 @@ class MlflowRecorder:
         """Show on the parent that a stage was found made, and which run made it."""
         with contextlib.suppress(*trouble()):  # the store knows it as well
             self._client.set_tag(self.parent, f"pretrace.hit.{step.name}", artifact.key)
-        self._rows = [
+        others = [
             row for row in self._rows if row.stage != step.name
-        ]  # settled now: another flow run made it, and counts it
-        self._rows.append(Row(step.name, artifact, "cached"))
+        ]  # where it was settled: its maker's parent counts it
+        self._rows = [*others, Row(step.name, artifact, "cached")]
 
     def expect(self, stage: str, cost: Mapping[str, float]) -> None:
         """Show on the parent what a stage was expected to cost: `duration_s`, `energy_kwh`, `emissions_kg`."""
