@@ -50,6 +50,8 @@ def main() -> None:
     asked.add_argument("--table", action="store_true", help="make nothing, table what is there")
     asked.add_argument("--json", action="store_true", help="end with one line of JSON")
     chosen = asked.parse_args()
+    if not chosen.table and not chosen.data.is_dir():
+        asked.error(f"--data {chosen.data}: no such folder; name the one with books, wikipedia, glue, squad, ner")
     work: Path = chosen.work.absolute()
     tasks = {name: task for name, task in TASKS.items() if not chosen.quick or name in QUICK_TASKS}
     if not chosen.table:
